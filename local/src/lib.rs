@@ -1,0 +1,1 @@
+//! Nameplate local lib
