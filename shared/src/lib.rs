@@ -1,9 +1,12 @@
 //! What Nameplate's functions share: client identification, grants, keys, storage.
 //!
 //! Layers, from the ground up; imports only point down (`tests/suite/tidy.rs` checks it):
-//! ground (`clock`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `grant`,
-//! `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`), edge (`http`,
-//! `config`).
+//! ground (`clock`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `tool`,
+//! `policy`, `grant`, `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
+//! edge (`http`, `config`).
 
 pub mod clock;
+pub mod oauth;
 pub mod random;
+pub mod seal;
+pub mod secret;
