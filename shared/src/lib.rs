@@ -5,8 +5,13 @@
 //! `policy`, `grant`, `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
 //! edge (`http`, `config`).
 
+pub mod aws;
 pub mod clock;
+pub mod grant;
+pub mod jose;
 pub mod oauth;
+pub mod policy;
 pub mod random;
 pub mod seal;
 pub mod secret;
+pub mod tool;

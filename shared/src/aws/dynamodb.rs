@@ -1,0 +1,114 @@
+//! The connection to DynamoDB and what can go wrong on it.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use super::table::Table;
+
+/// Tries per call, the first one included (FM001: at most two retries, with jitter by the SDK).
+const ATTEMPTS_MAX: u32 = 3;
+/// One try. Well below the gateway's limit even three times over.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// A call with all its retries.
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The database could not be asked, or gave an answer that cannot be trusted. Never "not there":
+/// that is `Ok(None)`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Throttled, timed out, or failing on the other side, after all retries.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// Refused as wrong: missing table, missing permission, invalid request.
+    #[error("the database refused: {0}")]
+    Refused(String),
+    /// An item lacks an attribute or has one that we do not understand; it is not honoured (FM027, FM028).
+    #[error("an item in table {table} is not understood: {reason}")]
+    Corrupt {
+        /// The table, without prefix.
+        table: &'static str,
+        /// What is wrong with it; names attributes, never values.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// An item of `table` that cannot be read.
+    pub(crate) fn corrupt(table: Table, reason: impl std::fmt::Display) -> Self {
+        Self::Corrupt { table: table.name, reason: reason.to_string() }
+    }
+
+    /// Sorts an SDK failure. Anything that is not clearly our own mistake counts as temporary, so that
+    /// a client keeps its credential and tries again.
+    pub(crate) fn from_sdk<E, R>(error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        let refused = matches!(
+            error.as_service_error().and_then(|service| service.code()),
+            Some(
+                "AccessDeniedException"
+                    | "ResourceNotFoundException"
+                    | "ValidationException"
+                    | "UnrecognizedClientException"
+            )
+        );
+        let reason = DisplayErrorContext(&error).to_string();
+        if refused { Self::Refused(reason) } else { Self::Unavailable(reason) }
+    }
+}
+
+/// A client and the prefix of this deployment's table names.
+#[derive(Clone, Debug)]
+pub struct DynamoDb {
+    pub(crate) client: Client,
+    prefix: String,
+}
+
+impl DynamoDb {
+    /// Uses `client` on tables whose names begin with `prefix`.
+    pub fn new(client: Client, prefix: String) -> Self {
+        Self { client, prefix }
+    }
+
+    /// The full name of `table` in this deployment.
+    pub fn name(&self, table: Table) -> String {
+        format!("{}{}", self.prefix, table.name)
+    }
+}
+
+/// Connects to DynamoDB: to the one of the function's region with the function's own role, or to
+/// `endpoint` (the embedded one, or any compatible store).
+///
+/// Nothing is sent yet, so this cannot fail; the first call does if the other side is not there.
+pub async fn connect(endpoint: Option<&str>) -> Client {
+    let retry = RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS_MAX)
+        .with_initial_backoff(Duration::from_millis(25))
+        .with_max_backoff(Duration::from_millis(500));
+    let timeout = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).retry_config(retry).timeout_config(timeout);
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint);
+        if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
+            // A compatible store on this machine asks for credentials and accepts any.
+            loader = loader
+                .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+                .region(Region::from_static("local"));
+        }
+    }
+    Client::new(&loader.load().await)
+}

@@ -1,0 +1,454 @@
+//! Grants in DynamoDB: one item each, every change one conditional write (DESIGN invariant 7).
+//!
+//! The SDK repeats a write whose answer was lost, and the repetition then meets the effect of the first
+//! try as a failed condition (FM010 to FM012). So every write leaves a random mark of its own, and a
+//! failed condition hands back the item: our mark in it means that we won.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use serde::{Deserialize, Serialize};
+
+use super::table::GRANTS;
+use super::{DynamoDb, StoreError};
+use crate::clock::Timestamp;
+use crate::grant::{Active, Evidence, Grant, GrantId, Mechanism, Stage};
+use crate::oauth::{CodeChallenge, Scope};
+use crate::policy::Lifetimes;
+use crate::tool::ToolId;
+
+/// Version of the item form. An item of another version is not honoured (FM028).
+const ITEM_VERSION: u32 = 1;
+
+/// How much longer than its credentials an item is kept, in seconds: long enough to recognise a late
+/// replay, and for clocks that disagree (FM023).
+const KEEP_AFTER_END_SECONDS: u64 = 86_400;
+
+/// What came of [`GrantStore::approve`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// The grant is stored.
+    Stored,
+    /// This flow was already answered; here is the grant that it led to.
+    AlreadyAnswered(Box<Grant>),
+}
+
+/// What came of [`GrantStore::redeem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redemption {
+    /// This call redeemed the code; nobody else can.
+    Redeemed,
+    /// The code was no longer there to be redeemed.
+    Lost,
+}
+
+/// What came of [`GrantStore::rotate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// This call rotated; the next generation is the good one.
+    Rotated,
+    /// The grant had moved on; here it is now, if it still exists.
+    Lost(Option<Box<Grant>>),
+}
+
+/// What came of [`GrantStore::retry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// This call took the one retry that a rotation allows.
+    Taken,
+    /// Somebody else took it, or the grant moved on.
+    Lost,
+}
+
+/// Stores grants.
+#[derive(Clone, Debug)]
+pub struct GrantStore {
+    dynamodb: DynamoDb,
+}
+
+impl GrantStore {
+    /// A store on `dynamodb`.
+    pub fn new(dynamodb: DynamoDb) -> Self {
+        Self { dynamodb }
+    }
+
+    /// Reads a grant with a strongly consistent read, because a credential is about to be honoured (FM020).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the grant cannot be read or is not understood.
+    pub async fn read(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        let answer = self
+            .dynamodb
+            .client
+            .get_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .key(GRANTS.key, key(id))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        answer.item.map(grant).transpose()
+    }
+
+    /// Stores an approved grant, once per flow.
+    ///
+    /// # Errors
+    /// [`StoreError`]; submitting the consent again is safe.
+    pub async fn approve(&self, approved: &Grant, mark: &str) -> Result<Approval, StoreError> {
+        let item = serde_dynamo::to_item(Item::of(approved, mark))
+            .map_err(|error| StoreError::corrupt(GRANTS, error))?;
+        let result = self
+            .dynamodb
+            .client
+            .put_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(id)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Approval::Stored),
+            Err(error) => match refused_item(&error) {
+                Some(existing) if has_mark(&existing, mark) => Ok(Approval::Stored),
+                Some(existing) => Ok(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
+                None => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// Redeems the code of an approved grant. Of any number of concurrent calls one gets
+    /// [`Redemption::Redeemed`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; the code is then still good unless a later read says otherwise.
+    pub async fn redeem(
+        &self,
+        approved: &Grant,
+        now: Timestamp,
+        lifetimes: &Lifetimes,
+        mark: &str,
+    ) -> Result<Redemption, StoreError> {
+        let ends_at = now.plus(lifetimes.refresh_absolute());
+        let idle = now.plus(lifetimes.refresh_idle()).min(ends_at);
+        let last_use = if approved.refreshable { idle } else { now.plus(lifetimes.access_token()) };
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .key(GRANTS.key, key(approved.id))
+            .condition_expression("stage = :approved AND code_expires_at > :now")
+            .update_expression(
+                "SET stage = :active, generation = :generation, retried = :false, rotated_at = :now, \
+                 idle_expires_at = :idle, ends_at = :ends, expires_at = :expires, mark = :mark",
+            )
+            .expression_attribute_values(":approved", text(StageName::Approved.as_str()))
+            .expression_attribute_values(":active", text(StageName::Active.as_str()))
+            .expression_attribute_values(":generation", number(u64::from(approved.refreshable)))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":now", number(now.epoch_seconds()))
+            .expression_attribute_values(":idle", number(idle.epoch_seconds()))
+            .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
+            .expression_attribute_values(
+                ":expires",
+                number(last_use.epoch_seconds() + KEEP_AFTER_END_SECONDS),
+            )
+            .expression_attribute_values(":mark", text(mark))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Redemption::Redeemed),
+            Err(error) => match condition_failure(&error) {
+                Some(Some(item)) if has_mark(&item, mark) => Ok(Redemption::Redeemed),
+                Some(_) => Ok(Redemption::Lost),
+                None => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// Rotates the refresh token of generation `from` to the next one. Of any number of concurrent calls
+    /// one gets [`Rotation::Rotated`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; the presented token is then still good unless a later read says otherwise.
+    pub async fn rotate(
+        &self,
+        id: GrantId,
+        from: u32,
+        now: Timestamp,
+        lifetimes: &Lifetimes,
+        ends_at: Timestamp,
+        mark: &str,
+    ) -> Result<Rotation, StoreError> {
+        let idle = now.plus(lifetimes.refresh_idle()).min(ends_at);
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .key(GRANTS.key, key(id))
+            .condition_expression("stage = :active AND generation = :from AND idle_expires_at > :now")
+            .update_expression(
+                "SET generation = :to, retried = :false, rotated_at = :now, idle_expires_at = :idle, \
+                 expires_at = :expires, mark = :mark",
+            )
+            .expression_attribute_values(":active", text(StageName::Active.as_str()))
+            .expression_attribute_values(":from", number(u64::from(from)))
+            .expression_attribute_values(":to", number(u64::from(from) + 1))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":now", number(now.epoch_seconds()))
+            .expression_attribute_values(":idle", number(idle.epoch_seconds()))
+            .expression_attribute_values(":expires", number(idle.epoch_seconds() + KEEP_AFTER_END_SECONDS))
+            .expression_attribute_values(":mark", text(mark))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Rotation::Rotated),
+            Err(error) => match condition_failure(&error) {
+                Some(Some(item)) if has_mark(&item, mark) => Ok(Rotation::Rotated),
+                Some(Some(item)) => Ok(Rotation::Lost(Some(Box::new(grant(item)?)))),
+                Some(None) => Ok(Rotation::Lost(None)),
+                None => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// Takes the one retry that the rotation to `generation` allows (REF-08).
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is lost, the retry can be tried again.
+    pub async fn retry(&self, id: GrantId, generation: u32, mark: &str) -> Result<Retry, StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .key(GRANTS.key, key(id))
+            .condition_expression("stage = :active AND generation = :generation AND retried = :false")
+            .update_expression("SET retried = :true, mark = :mark")
+            .expression_attribute_values(":active", text(StageName::Active.as_str()))
+            .expression_attribute_values(":generation", number(u64::from(generation)))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":mark", text(mark))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Retry::Taken),
+            Err(error) => match condition_failure(&error) {
+                Some(Some(item)) if has_mark(&item, mark) => Ok(Retry::Taken),
+                Some(_) => Ok(Retry::Lost),
+                None => Err(StoreError::from_sdk(error)),
+            },
+        }
+    }
+
+    /// Ends a grant for good. Ending one that has ended or is gone changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the grant may still be live, and the caller must not report success.
+    pub async fn revoke(&self, id: GrantId) -> Result<(), StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .key(GRANTS.key, key(id))
+            .condition_expression("attribute_exists(id)")
+            .update_expression("SET stage = :revoked")
+            .expression_attribute_values(":revoked", text(StageName::Revoked.as_str()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if condition_failure(&error).is_some() => Ok(()),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+}
+
+type Attributes = HashMap<String, AttributeValue>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StageName {
+    Approved,
+    Active,
+    Revoked,
+}
+
+impl StageName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Active => "active",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// The stored form. A missing attribute makes the item unreadable; none has a permissive default (FM027).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    v: u32,
+    id: String,
+    stage: StageName,
+    subject: String,
+    client_id: String,
+    mechanism: Mechanism,
+    tool: String,
+    tool_epoch: u32,
+    redirect_uri: String,
+    resource: String,
+    scope: String,
+    code_challenge: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    document_digest: Option<String>,
+    refreshable: bool,
+    approved_at: Timestamp,
+    evidence: Evidence,
+    code_expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retried: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle_expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Timestamp>,
+    expires_at: Timestamp,
+    mark: String,
+}
+
+impl Item {
+    fn of(grant: &Grant, mark: &str) -> Self {
+        let (stage, code_expires_at, active) = match &grant.stage {
+            Stage::Approved { code_expires_at } => (StageName::Approved, *code_expires_at, None),
+            Stage::Active(active) => (StageName::Active, grant.approved_at, Some(*active)),
+            Stage::Revoked => (StageName::Revoked, grant.approved_at, None),
+        };
+        let end = active.map_or(code_expires_at, |active| active.idle_expires_at);
+        Self {
+            v: ITEM_VERSION,
+            id: grant.id.to_string(),
+            stage,
+            subject: grant.subject.clone(),
+            client_id: grant.client_id.clone(),
+            mechanism: grant.mechanism,
+            tool: grant.tool.to_string(),
+            tool_epoch: grant.tool_epoch,
+            redirect_uri: grant.redirect_uri.clone(),
+            resource: grant.resource.clone(),
+            scope: grant.scope.to_string(),
+            code_challenge: grant.code_challenge.as_str().to_owned(),
+            document_digest: grant.document_digest.clone(),
+            refreshable: grant.refreshable,
+            approved_at: grant.approved_at,
+            evidence: grant.evidence.clone(),
+            code_expires_at,
+            generation: active.map(|active| active.generation),
+            rotated_at: active.map(|active| active.rotated_at),
+            retried: active.map(|active| active.retried),
+            idle_expires_at: active.map(|active| active.idle_expires_at),
+            ends_at: active.map(|active| active.ends_at),
+            expires_at: Timestamp::from_epoch_seconds(end.epoch_seconds() + KEEP_AFTER_END_SECONDS),
+            mark: mark.to_owned(),
+        }
+    }
+
+    fn into_grant(self) -> Result<Grant, StoreError> {
+        let corrupt = |attribute: &str| StoreError::corrupt(GRANTS, attribute);
+        if self.v != ITEM_VERSION {
+            return Err(corrupt("v"));
+        }
+        let stage = match self.stage {
+            StageName::Approved => Stage::Approved { code_expires_at: self.code_expires_at },
+            StageName::Active => Stage::Active(Active {
+                generation: self.generation.ok_or_else(|| corrupt("generation"))?,
+                rotated_at: self.rotated_at.ok_or_else(|| corrupt("rotated_at"))?,
+                retried: self.retried.ok_or_else(|| corrupt("retried"))?,
+                idle_expires_at: self.idle_expires_at.ok_or_else(|| corrupt("idle_expires_at"))?,
+                ends_at: self.ends_at.ok_or_else(|| corrupt("ends_at"))?,
+            }),
+            StageName::Revoked => Stage::Revoked,
+        };
+        Ok(Grant {
+            id: GrantId::parse(&self.id).ok_or_else(|| corrupt("id"))?,
+            subject: self.subject,
+            client_id: self.client_id,
+            mechanism: self.mechanism,
+            tool: ToolId::parse(&self.tool).ok_or_else(|| corrupt("tool"))?,
+            tool_epoch: self.tool_epoch,
+            redirect_uri: self.redirect_uri,
+            resource: self.resource,
+            scope: Scope::parse(&self.scope).map_err(|_| corrupt("scope"))?,
+            code_challenge: CodeChallenge::from_stored(self.code_challenge),
+            document_digest: self.document_digest,
+            refreshable: self.refreshable,
+            approved_at: self.approved_at,
+            evidence: self.evidence,
+            stage,
+        })
+    }
+}
+
+fn grant(attributes: Attributes) -> Result<Grant, StoreError> {
+    let item: Item =
+        serde_dynamo::from_item(attributes).map_err(|error| StoreError::corrupt(GRANTS, error))?;
+    item.into_grant()
+}
+
+fn key(id: GrantId) -> AttributeValue {
+    AttributeValue::S(id.to_string())
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn has_mark(item: &Attributes, mark: &str) -> bool {
+    item.get("mark").and_then(|value| value.as_s().ok()).is_some_and(|found| found == mark)
+}
+
+/// The item that made a condition fail; `Some(None)` if there was no item; `None` for other failures.
+trait ConditionFailure {
+    fn condition_failure(&self) -> Option<Option<Attributes>>;
+}
+
+impl ConditionFailure for aws_sdk_dynamodb::operation::put_item::PutItemError {
+    fn condition_failure(&self) -> Option<Option<Attributes>> {
+        match self {
+            Self::ConditionalCheckFailedException(failure) => Some(failure.item().cloned()),
+            _ => None,
+        }
+    }
+}
+
+impl ConditionFailure for aws_sdk_dynamodb::operation::update_item::UpdateItemError {
+    fn condition_failure(&self) -> Option<Option<Attributes>> {
+        match self {
+            Self::ConditionalCheckFailedException(failure) => Some(failure.item().cloned()),
+            _ => None,
+        }
+    }
+}
+
+fn condition_failure<E: ConditionFailure, R>(error: &SdkError<E, R>) -> Option<Option<Attributes>> {
+    error.as_service_error().and_then(ConditionFailure::condition_failure)
+}
+
+fn refused_item<E: ConditionFailure, R>(error: &SdkError<E, R>) -> Option<Attributes> {
+    condition_failure(error).flatten()
+}

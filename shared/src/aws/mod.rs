@@ -1,0 +1,12 @@
+//! Every call to AWS: the stores on DynamoDB.
+
+mod dynamodb;
+mod grants;
+mod keys;
+mod policies;
+pub mod table;
+
+pub use dynamodb::{DynamoDb, StoreError, connect};
+pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
+pub use keys::{KeyStore, KeyStoreError};
+pub use policies::{PolicyInForce, PolicyStore};
