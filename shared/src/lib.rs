@@ -15,3 +15,4 @@ pub mod random;
 pub mod seal;
 pub mod secret;
 pub mod tool;
+pub mod config;

@@ -1,11 +1,13 @@
 //! Every call to AWS: the stores on DynamoDB.
 
+mod documents;
 mod dynamodb;
 mod grants;
 mod keys;
 mod policies;
 pub mod table;
 
+pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keys::{KeyStore, KeyStoreError};
