@@ -5,5 +5,7 @@
 //! `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`), edge (`http`,
 //! `config`).
 
+pub mod client;
 pub mod clock;
+pub mod fetch;
 pub mod random;
