@@ -6,7 +6,10 @@
 //! edge (`http`, `config`).
 
 pub mod aws;
+pub mod client;
 pub mod clock;
+pub mod config;
+pub mod fetch;
 pub mod grant;
 pub mod jose;
 pub mod oauth;
@@ -15,4 +18,3 @@ pub mod random;
 pub mod seal;
 pub mod secret;
 pub mod tool;
-pub mod config;

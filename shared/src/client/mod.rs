@@ -1,0 +1,4 @@
+//! Clients: what identifies them, where they may be sent back to, what they say about themselves.
+
+pub mod id;
+pub mod redirect;

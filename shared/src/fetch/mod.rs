@@ -1,0 +1,3 @@
+//! The one door out.
+
+pub mod host;
