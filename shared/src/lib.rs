@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod fetch;
 pub mod grant;
+pub mod http;
 pub mod jose;
 pub mod oauth;
 pub mod policy;
