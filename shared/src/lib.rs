@@ -5,6 +5,7 @@
 //! `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`), edge (`http`,
 //! `config`).
 
+pub mod cimd;
 pub mod client;
 pub mod clock;
 pub mod fetch;
