@@ -6,6 +6,7 @@
 //! edge (`http`, `config`).
 
 pub mod aws;
+pub mod cimd;
 pub mod client;
 pub mod clock;
 pub mod config;
