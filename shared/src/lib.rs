@@ -19,4 +19,5 @@ pub mod policy;
 pub mod random;
 pub mod seal;
 pub mod secret;
+pub mod resolver;
 pub mod tool;
