@@ -1,1 +1,12 @@
-//! Nameplate local lib
+//! Nameplate in one process for a laptop: every function, an embedded DynamoDB, a sign-in page without
+//! passwords.
+//!
+//! What weakens security for development lives in this crate alone, which no Lambda function links.
+
+pub mod args;
+pub mod data;
+pub mod dynamodb;
+mod loopback;
+pub mod seed;
+#[cfg(test)]
+mod testing;
