@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Parser;
-use url::Url;
-
-use crate::loopback;
+use shared::oauth::Issuer;
 
 /// Nameplate in one process: every function, an embedded DynamoDB, a sign-in page without passwords.
 #[derive(Clone, Debug, Parser)]
@@ -19,8 +17,8 @@ pub struct Args {
     pub listen: SocketAddr,
 
     /// The issuer identifier, if it is not `http://` and the address listened on.
-    #[arg(long, value_name = "URL")]
-    pub issuer: Option<Url>,
+    #[arg(long, value_name = "URL", value_parser = Issuer::parse)]
+    pub issuer: Option<Issuer>,
 
     /// Keep the data in this file (and the key that protects its keys beside it) instead of in memory.
     #[arg(long, value_name = "FILE")]
@@ -86,9 +84,6 @@ impl Args {
         if !self.dynamodb_listen.ip().is_loopback() {
             return Err(ArgsError::DynamoDbBeyondLoopback(self.dynamodb_listen));
         }
-        if let Some(issuer) = &self.issuer {
-            check_issuer(issuer)?;
-        }
         self.check_development_names()?;
         for (index, resolve) in self.resolve.iter().enumerate() {
             if self.resolve.iter().take(index).any(|earlier| earlier.names_the_same_as(resolve)) {
@@ -109,29 +104,12 @@ impl Args {
             return Err(ArgsError::ListenerBeyondLoopback { switch, listen: self.listen });
         }
         match &self.issuer {
-            Some(issuer) if !loopback::is_loopback(issuer) => {
+            Some(issuer) if !issuer.is_loopback() => {
                 Err(ArgsError::IssuerBeyondLoopback { switch, issuer: issuer.clone() })
             }
             _ => Ok(()),
         }
     }
-}
-
-/// RFC 8414 §2: no query, no fragment. Plain http stays on this machine.
-fn check_issuer(issuer: &Url) -> Result<(), ArgsError> {
-    let reason =
-        if issuer.scheme() != "https" && !(issuer.scheme() == "http" && loopback::is_loopback(issuer)) {
-            "must be https, or http on loopback"
-        } else if issuer.query().is_some() || issuer.fragment().is_some() {
-            "must have no query and no fragment"
-        } else if !issuer.username().is_empty() || issuer.password().is_some() {
-            "must name no user"
-        } else if issuer.path() != "/" {
-            "must have no path: this server answers at the root"
-        } else {
-            return Ok(());
-        };
-    Err(ArgsError::Issuer { issuer: issuer.clone(), reason })
 }
 
 /// Why the process does not start.
@@ -161,12 +139,10 @@ impl From<clap::Error> for Usage {
 enum ArgsError {
     #[error("--dynamodb-listen {0} is not a loopback address: the embedded DynamoDB checks no signatures")]
     DynamoDbBeyondLoopback(SocketAddr),
-    #[error("--issuer {issuer} {reason}")]
-    Issuer { issuer: Url, reason: &'static str },
     #[error("{switch} needs a loopback listener, but --listen is {listen}")]
     ListenerBeyondLoopback { switch: &'static str, listen: SocketAddr },
     #[error("{switch} needs a loopback issuer, but --issuer is {issuer}")]
-    IssuerBeyondLoopback { switch: &'static str, issuer: Url },
+    IssuerBeyondLoopback { switch: &'static str, issuer: Issuer },
     #[error("--resolve names {host}:{port} twice")]
     ResolvedTwice { host: String, port: u16 },
 }

@@ -6,7 +6,6 @@
 pub mod args;
 pub mod data;
 pub mod dynamodb;
-mod loopback;
 pub mod seed;
 #[cfg(test)]
 mod testing;

@@ -5,9 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use url::Url;
-
-use crate::loopback;
+use shared::oauth::{ResourceId, Scope};
 
 /// A seed file is written by hand; a larger one is the wrong file.
 pub const SEED_BYTES_MAX: u64 = 1024 * 1024;
@@ -68,7 +66,7 @@ pub enum SeedError {
         reason: String,
     },
     /// Right in form, wrong in content.
-    #[error("{switch}: resource {resource}: {reason}")]
+    #[error("{switch}: resource {resource:?}: {reason}")]
     Resource {
         /// `--seed` or `--resource`.
         switch: &'static str,
@@ -151,17 +149,7 @@ fn check(switch: &'static str, resources: &[SeedResource]) -> Result<(), SeedErr
 
 impl SeedResource {
     fn check(&self) -> Result<(), String> {
-        let url: Url = self.resource.parse().map_err(|error| format!("is not a URL: {error}"))?;
-        // Plain http is for loopback, and in this crate only: a deployed server knows https resources alone.
-        if url.scheme() != "https" && !(url.scheme() == "http" && loopback::is_loopback(&url)) {
-            return Err("must be https, or http on loopback".to_owned());
-        }
-        if url.fragment().is_some() {
-            return Err("must have no fragment".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("must name no user".to_owned());
-        }
+        ResourceId::parse(&self.resource).map_err(|error| error.to_string())?;
         if self.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
             return Err("its name is empty".to_owned());
         }
@@ -170,7 +158,7 @@ impl SeedResource {
         }
         let mut names = HashSet::new();
         for SeedScope { name, description } in &self.scopes {
-            if name.is_empty() || !name.bytes().all(is_scope_byte) {
+            if !is_scope_token(name) {
                 return Err(format!("{name:?} is not a scope name"));
             }
             if description.trim().is_empty() {
@@ -189,9 +177,9 @@ impl SeedResource {
     }
 }
 
-/// RFC 6749 §3.3: printable ASCII without space, quote, and backslash.
-fn is_scope_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
+/// One token (RFC 6749 §3.3), neither none nor several.
+fn is_scope_token(name: &str) -> bool {
+    Scope::parse(name).is_ok_and(|scope| scope.tokens().eq([name]))
 }
 
 #[cfg(test)]
@@ -275,7 +263,7 @@ resources:
     #[test]
     fn what_cannot_be_a_resource_is_refused_by_name() {
         for (resource, scopes, reason) in [
-            ("files", "[{name: a, description: b}]", "not a URL"),
+            ("files", "[{name: a, description: b}]", "not an absolute URI"),
             ("http://files.example/", "[{name: a, description: b}]", "https"),
             ("http://10.0.0.1/", "[{name: a, description: b}]", "https"),
             ("ftp://127.0.0.1/", "[{name: a, description: b}]", "https"),
