@@ -102,3 +102,34 @@ fn open(data: Option<&DataFile>) -> Result<Database, DynamoDbError> {
     });
     opened.map_err(|source| DynamoDbError::Open { path, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[tokio::test]
+    async fn a_taken_port_and_a_foreign_file_are_said_plainly() {
+        let first = DynamoDb::start(ANY_PORT, None).await.unwrap();
+        let taken = DynamoDb::start(first.addr, None).await.unwrap_err();
+        assert!(matches!(&taken, DynamoDbError::Listen { addr, .. } if *addr == first.addr), "{taken}");
+        first.stop().await;
+
+        let folder = Folder::new();
+        let path = folder.path().join("nameplate.db");
+        drop(DataFile::open(&path).unwrap());
+        std::fs::write(&path, "this is no database, whatever its name says").unwrap();
+        let refused = DynamoDb::start(ANY_PORT, Some(DataFile::open(&path).unwrap())).await.unwrap_err();
+        assert!(matches!(&refused, DynamoDbError::Open { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_stopped_database_lets_go_of_its_port_and_its_file() {
+        let folder = Folder::new();
+        let path = folder.path().join("nameplate.db");
+        let first = DynamoDb::start(ANY_PORT, Some(DataFile::open(&path).unwrap())).await.unwrap();
+        let addr = first.addr;
+        first.stop().await;
+        DynamoDb::start(addr, Some(DataFile::open(&path).unwrap())).await.unwrap().stop().await;
+    }
+}

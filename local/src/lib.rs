@@ -5,7 +5,10 @@
 
 pub mod args;
 pub mod data;
+pub mod demo;
 pub mod dynamodb;
+pub mod key_wrap;
 pub mod seed;
+pub mod table;
 #[cfg(test)]
 mod testing;

@@ -1,11 +1,13 @@
-//! The seed file: resources and their scopes, in YAML or JSON.
+//! The policy that a start asks for: the seed file, `--resource`, and `--set`.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use shared::oauth::{ResourceId, Scope};
+use serde_json::Value;
+use shared::policy::{Policy, PolicyError, Resource, ScopeDescription};
+
+use crate::args::Setting;
 
 /// A seed file is written by hand; a larger one is the wrong file.
 pub const SEED_BYTES_MAX: u64 = 1024 * 1024;
@@ -16,34 +18,10 @@ pub const SEED_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Seed {
     /// The MCP servers that tokens are issued for.
     #[serde(default)]
-    pub resources: Vec<SeedResource>,
+    pub resources: Vec<Resource>,
 }
 
-/// One MCP server.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SeedResource {
-    /// Its resource identifier (RFC 8707 §2), exactly as its own metadata states it.
-    pub resource: String,
-    /// What the consent page calls it; its host, if missing.
-    pub name: Option<String>,
-    /// What a client can ask for there.
-    pub scopes: Vec<SeedScope>,
-    /// What a client gets that asks for nothing in particular; every scope, if missing.
-    pub default_scopes: Option<Vec<String>>,
-}
-
-/// One scope of a resource.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SeedScope {
-    /// The scope token (RFC 6749 §3.3).
-    pub name: String,
-    /// What the consent page says about it, in words.
-    pub description: String,
-}
-
-/// A seed file or a `--resource` cannot be used.
+/// What a start asks of the policy cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     /// Not there, or not readable.
@@ -66,14 +44,33 @@ pub enum SeedError {
         reason: String,
     },
     /// Right in form, wrong in content.
-    #[error("{switch}: resource {resource:?}: {reason}")]
-    Resource {
-        /// `--seed` or `--resource`.
-        switch: &'static str,
-        /// Which resource.
-        resource: String,
-        /// What is wrong with it.
-        reason: String,
+    #[error("--seed {}: {source}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and with which resource.
+        source: PolicyError,
+    },
+    /// Not a resource identifier, or one that is there already under another spelling.
+    #[error("--resource: {0}")]
+    Resource(PolicyError),
+    /// No setting of this name.
+    #[error("--set {key}: there is no such setting; there are {known}")]
+    UnknownSetting {
+        /// The name given.
+        key: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A setting that does not take this value.
+    #[error("--set {key}={value}: {source}")]
+    Setting {
+        /// The name given.
+        key: String,
+        /// The value given.
+        value: String,
+        /// Why it is refused.
+        source: PolicyError,
     },
 }
 
@@ -90,7 +87,9 @@ impl Seed {
         let text = std::fs::read_to_string(path).map_err(read)?;
         let seed = Self::parse(&text)
             .map_err(|reason| SeedError::Form { path: path.to_owned(), reason: one_line(&reason) })?;
-        check("--seed", &seed.resources)?;
+        Policy { resources: seed.resources.clone(), ..Policy::default() }
+            .check()
+            .map_err(|source| SeedError::Content { path: path.to_owned(), source })?;
         Ok(seed)
     }
 
@@ -104,82 +103,99 @@ impl Seed {
         }
         serde_saphyr::from_str(text).map_err(|error| error.without_snippet().to_string())
     }
-
-    /// Adds the resources of `--resource`, which come with two scopes that suit a first try.
-    ///
-    /// # Errors
-    /// [`SeedError::Resource`] if one is not a resource identifier or is there twice.
-    pub fn with_resources(mut self, identifiers: &[String]) -> Result<Self, SeedError> {
-        let added = identifiers.iter().map(|resource| SeedResource {
-            resource: resource.clone(),
-            name: None,
-            scopes: vec![
-                SeedScope {
-                    name: "mcp:read".to_owned(),
-                    description: "Read what this server offers".to_owned(),
-                },
-                SeedScope {
-                    name: "mcp:write".to_owned(),
-                    description: "Act on your behalf with this server's tools".to_owned(),
-                },
-            ],
-            default_scopes: Some(vec!["mcp:read".to_owned()]),
-        });
-        self.resources.extend(added);
-        check("--resource", &self.resources)?;
-        Ok(self)
-    }
 }
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn check(switch: &'static str, resources: &[SeedResource]) -> Result<(), SeedError> {
-    let mut seen = HashSet::new();
-    for resource in resources {
-        let refused = |reason| SeedError::Resource { switch, resource: resource.resource.clone(), reason };
-        resource.check().map_err(refused)?;
-        if !seen.insert(resource.resource.as_str()) {
-            return Err(refused("is there twice".to_owned()));
-        }
-    }
-    Ok(())
+/// What a start wants changed in the policy that is in force.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyChanges {
+    /// From `--seed`.
+    pub seed: Seed,
+    /// From `--resource`: identifiers.
+    pub resources: Vec<String>,
+    /// From `--set`.
+    pub settings: Vec<Setting>,
 }
 
-impl SeedResource {
-    fn check(&self) -> Result<(), String> {
-        ResourceId::parse(&self.resource).map_err(|error| error.to_string())?;
-        if self.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
-            return Err("its name is empty".to_owned());
+impl PolicyChanges {
+    /// The policy that results. A resource that is there already under the same identifier is replaced
+    /// by that of the seed file and left alone by `--resource`, so that the same start can be repeated.
+    ///
+    /// # Errors
+    /// [`SeedError`] naming the switch at fault.
+    pub fn apply(&self, current: &Policy) -> Result<Policy, SeedError> {
+        let mut policy = current.clone();
+        for resource in &self.seed.resources {
+            policy.resources.retain(|known| known.resource != resource.resource);
+            policy.resources.push(resource.clone());
         }
-        if self.scopes.is_empty() {
-            return Err("has no scopes".to_owned());
-        }
-        let mut names = HashSet::new();
-        for SeedScope { name, description } in &self.scopes {
-            if !is_scope_token(name) {
-                return Err(format!("{name:?} is not a scope name"));
-            }
-            if description.trim().is_empty() {
-                return Err(format!("scope {name} has no description"));
-            }
-            if !names.insert(name.as_str()) {
-                return Err(format!("scope {name} is there twice"));
+        for resource in &self.resources {
+            if !policy.resources.iter().any(|known| known.resource == *resource) {
+                policy.resources.push(on_the_fly(resource));
             }
         }
-        for name in self.default_scopes.iter().flatten() {
-            if !names.contains(name.as_str()) {
-                return Err(format!("default scope {name} is not among its scopes"));
-            }
-        }
-        Ok(())
+        policy.check().map_err(SeedError::Resource)?;
+        self.settings.iter().try_fold(policy, |policy, setting| set(&policy, setting))
     }
 }
 
-/// One token (RFC 6749 §3.3), neither none nor several.
-fn is_scope_token(name: &str) -> bool {
-    Scope::parse(name).is_ok_and(|scope| scope.tokens().eq([name]))
+/// A resource of `--resource`: two scopes that suit a first try, of which a client that asks for
+/// nothing in particular gets the harmless one.
+fn on_the_fly(resource: &str) -> Resource {
+    let scope = |name: &str, description: &str| ScopeDescription {
+        name: name.to_owned(),
+        description: description.to_owned(),
+    };
+    Resource {
+        resource: resource.to_owned(),
+        name: String::new(),
+        scopes: vec![
+            scope("mcp:read", "Read what this server offers"),
+            scope("mcp:write", "Act for you with this server's tools"),
+        ],
+        default_scopes: Some(vec!["mcp:read".to_owned()]),
+    }
+}
+
+/// `policy` with one setting changed. A setting is a member of a section, `section.member`.
+fn set(policy: &Policy, setting: &Setting) -> Result<Policy, SeedError> {
+    let refuse = |source| SeedError::Setting {
+        key: setting.key().to_owned(),
+        value: setting.value().to_owned(),
+        source,
+    };
+    let malformed = |error: serde_json::Error| refuse(PolicyError::Malformed(error.to_string()));
+    let mut document = serde_json::to_value(policy).map_err(malformed)?;
+    let place = setting
+        .key()
+        .split_once('.')
+        .and_then(|(section, member)| document.get_mut(section)?.as_object_mut()?.get_mut(member));
+    match place {
+        Some(place) => {
+            *place = serde_json::from_str(setting.value())
+                .unwrap_or_else(|_| Value::String(setting.value().to_owned()));
+        }
+        None => {
+            let known = settings(&document).join(", ");
+            return Err(SeedError::UnknownSetting { key: setting.key().to_owned(), known });
+        }
+    }
+    let changed: Policy = serde_json::from_value(document).map_err(malformed)?;
+    changed.check().map_err(refuse)?;
+    Ok(changed)
+}
+
+fn settings(document: &Value) -> Vec<String> {
+    let sections = document.as_object().into_iter().flatten();
+    sections
+        .flat_map(|(section, members)| {
+            let members = members.as_object().into_iter().flatten();
+            members.map(move |(member, _)| format!("{section}.{member}"))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -214,7 +230,7 @@ resources:
     fn yaml_and_json_say_the_same() {
         let yaml = read(YAML).unwrap();
         assert_eq!(yaml.resources.len(), 2);
-        assert_eq!(yaml.resources[0].name.as_deref(), Some("Company files"));
+        assert_eq!(yaml.resources[0].name, "Company files");
         let json = read(
             "{\n\t\"resources\": [\n\t\t{\"resource\": \"https:\\/\\/files.example/mcp\", \"name\": \"Company files\",
             \"scopes\": [{\"name\": \"files:read\", \"description\": \"Read your files\"},
@@ -245,9 +261,8 @@ resources:
     #[test]
     fn a_missing_or_repeated_member_and_broken_text_are_refused_in_one_line() {
         for text in [
-            "resources: [{ resource: https://a.example, name: A }]",
             "resources: [{ scopes: [{ name: a, description: b }] }]",
-            "resources: [{ resource: https://a.example, scopes: [{ name: a }] }]",
+            "resources: [{ resource: https://a.example, scopes: [{ description: a }] }]",
             "resources:\n  - resource: https://a.example\n    resource: https://b.example\n    scopes: []",
             "{\"resources\": [], \"resources\": []}",
             "resources: {",
@@ -262,38 +277,84 @@ resources:
 
     #[test]
     fn what_cannot_be_a_resource_is_refused_by_name() {
-        for (resource, scopes, reason) in [
-            ("files", "[{name: a, description: b}]", "not an absolute URI"),
-            ("http://files.example/", "[{name: a, description: b}]", "https"),
-            ("http://10.0.0.1/", "[{name: a, description: b}]", "https"),
-            ("ftp://127.0.0.1/", "[{name: a, description: b}]", "https"),
-            ("'https://a.example/#x'", "[{name: a, description: b}]", "fragment"),
-            ("https://u:p@a.example/", "[{name: a, description: b}]", "user"),
-            ("https://a.example/", "[]", "no scopes"),
-            ("https://a.example/", "[{name: 'a b', description: b}]", "scope name"),
-            ("https://a.example/", "[{name: '', description: b}]", "scope name"),
-            ("https://a.example/", "[{name: 'a\"', description: b}]", "scope name"),
-            ("https://a.example/", "[{name: ä, description: b}]", "scope name"),
-            ("https://a.example/", "[{name: a, description: ' '}]", "no description"),
-            ("https://a.example/", "[{name: a, description: b}, {name: a, description: c}]", "twice"),
-            ("https://a.example/", "[{name: a, description: b}]\n    default_scopes: [c]", "default scope c"),
-            ("https://a.example/", "[{name: a, description: b}]\n    name: ''", "name is empty"),
+        for (resource, rest) in [
+            ("files", ""),
+            ("http://files.example/", ""),
+            ("http://10.0.0.1/", ""),
+            ("ftp://127.0.0.1/", ""),
+            ("https://a.example/#x", ""),
+            ("https://u:p@a.example/", ""),
+            ("https://a.example/", "scopes: [{name: 'a b', description: b}]"),
+            ("https://a.example/", "scopes: [{name: '', description: b}]"),
+            ("https://a.example/", "scopes: [{name: 'a\"', description: b}]"),
+            ("https://a.example/", "scopes: [{name: a}]\n    default_scopes: [c]"),
         ] {
-            let text = format!("resources:\n  - resource: {resource}\n    scopes: {scopes}\n");
+            let text = format!("resources:\n  - resource: '{resource}'\n    {rest}\n");
             let refused = read(&text).unwrap_err();
-            assert!(refused.contains(reason), "{text}: {refused}");
+            assert!(refused.starts_with("--seed ") && !refused.contains('\n'), "{text}: {refused}");
+        }
+        let twice = "resources: [{resource: https://a.example}, {resource: https://a.example/}]";
+        assert!(read(twice).unwrap_err().contains("twice"));
+    }
+
+    fn changes(seed: &str, resources: &[&str], settings: &[&str]) -> PolicyChanges {
+        PolicyChanges {
+            seed: read(seed).unwrap(),
+            resources: resources.iter().map(|&resource| resource.to_owned()).collect(),
+            settings: settings.iter().map(|setting| setting.parse().unwrap()).collect(),
         }
     }
 
     #[test]
-    fn resources_of_the_command_line_join_those_of_the_file() {
-        let seed = read(YAML).unwrap();
-        let both = seed.clone().with_resources(&["http://localhost:3000/mcp".to_owned()]).unwrap();
-        assert_eq!(both.resources.len(), 3);
-        let twice = seed.clone().with_resources(&["https://files.example/mcp".to_owned()]).unwrap_err();
-        assert!(twice.to_string().contains("twice"), "{twice}");
-        let plain = seed.with_resources(&["http://files.example/mcp".to_owned()]).unwrap_err();
-        assert!(plain.to_string().starts_with("--resource: "), "{plain}");
+    fn the_same_start_twice_leaves_the_same_policy() {
+        let changes = changes(
+            YAML,
+            &["http://localhost:3000/mcp", "https://files.example/mcp"],
+            &["cache.floor_seconds=0"],
+        );
+        let first = changes.apply(&Policy::default()).unwrap();
+        assert_eq!(first.resources.len(), 3);
+        assert_eq!(first.cache.floor_seconds, 0);
+        assert_eq!(first.resources.iter().filter(|known| known.name == "Company files").count(), 1);
+        let mut second = changes.apply(&first).unwrap();
+        second.resources.sort_by(|a, b| a.resource.cmp(&b.resource));
+        let mut sorted = first;
+        sorted.resources.sort_by(|a, b| a.resource.cmp(&b.resource));
+        assert_eq!(second, sorted);
+    }
+
+    #[test]
+    fn a_resource_of_the_command_line_is_held_to_the_same_rules() {
+        for resource in ["http://files.example/mcp", "nonsense", "https://files.example/mcp#x"] {
+            let refused = changes(YAML, &[resource], &[]).apply(&Policy::default()).unwrap_err();
+            assert!(refused.to_string().starts_with("--resource: "), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_setting_changes_one_number_and_unknown_names_and_wrong_values_are_refused() {
+        let apply = |setting: &str| {
+            changes("", &[], &[setting]).apply(&Policy::default()).map_err(|error| error.to_string())
+        };
+        let policy = apply("lifetimes.access_token_seconds=300").unwrap();
+        assert_eq!(policy.lifetimes.access_token_seconds, 300);
+        assert_eq!(apply("documents.ports=[8443]").unwrap().documents.ports, [8443]);
+        let unknown = apply("cache.flour_seconds=1").unwrap_err();
+        assert!(unknown.contains("cache.floor_seconds"), "{unknown}");
+        for setting in [
+            "cache=1",
+            "cache.floor_seconds.x=1",
+            "resources=[]",
+            "resources.0=1",
+            "cache.floor_seconds=soon",
+            "cache.floor_seconds=-1",
+            "cache.floor_seconds=",
+            "cache.floor_seconds=90000",
+            "documents.ports=8443",
+        ] {
+            let refused = apply(setting).unwrap_err();
+            assert!(refused.starts_with("--set ") && !refused.contains('\n'), "{setting}: {refused}");
+        }
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! `--demo`: the whole story by itself.
+
+pub mod browser;
+pub mod form;
+pub mod resource;
