@@ -1,11 +1,11 @@
 //! The command line. These switches exist here and nowhere else: the Lambda functions parse none of them.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Parser;
+use shared::fetch::host::{DevelopmentHost, DevelopmentHostError};
 use shared::oauth::Issuer;
 
 /// Nameplate in one process: every function, an embedded DynamoDB, a sign-in page without passwords.
@@ -86,8 +86,9 @@ impl Args {
         }
         self.check_development_names()?;
         for (index, resolve) in self.resolve.iter().enumerate() {
-            if self.resolve.iter().take(index).any(|earlier| earlier.names_the_same_as(resolve)) {
-                return Err(ArgsError::ResolvedTwice { host: resolve.host.clone(), port: resolve.port });
+            let Resolve(host) = resolve;
+            if self.resolve.iter().take(index).any(|Resolve(earlier)| earlier.is(host.host(), host.port())) {
+                return Err(ArgsError::ResolvedTwice { host: host.host().to_owned(), port: host.port() });
             }
         }
         Ok(())
@@ -149,45 +150,14 @@ enum ArgsError {
 
 /// `HOST:PORT:ADDR`: documents of `https://HOST:PORT/` are fetched from `ADDR:PORT`, and from nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolve {
-    host: String,
-    port: u16,
-    addr: IpAddr,
-}
+pub struct Resolve(DevelopmentHost);
 
 impl Resolve {
-    /// The development name, in lower case, under one of [`DEVELOPMENT_SUFFIXES`].
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port in the URL and of the connection.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// A loopback address.
-    pub fn addr(&self) -> IpAddr {
-        self.addr
-    }
-
-    fn names_the_same_as(&self, other: &Self) -> bool {
-        self.host == other.host && self.port == other.port
+    /// The exception that it makes from the rules for hosts and addresses.
+    pub fn development_host(&self) -> &DevelopmentHost {
+        &self.0
     }
 }
-
-impl fmt::Display for Resolve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, addr } = self;
-        match addr {
-            IpAddr::V4(addr) => write!(f, "{host}:{port}:{addr}"),
-            IpAddr::V6(addr) => write!(f, "{host}:{port}:[{addr}]"),
-        }
-    }
-}
-
-/// Names nobody can own (RFC 6761 §6): an override for them cannot impersonate a real host.
-pub const DEVELOPMENT_SUFFIXES: [&str; 4] = [".test", ".example", ".invalid", ".localhost"];
 
 /// A `--resolve` value is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -195,21 +165,18 @@ pub enum ResolveError {
     /// Not three parts.
     #[error("expected HOST:PORT:ADDR")]
     Form,
-    /// Not a lower-case host name.
-    #[error("HOST must be a host name in lower case")]
-    Host,
-    /// A name somebody can own.
-    #[error("HOST must be under .test, .example, .invalid or .localhost")]
-    PublicHost,
     /// Not 1 to 65535.
     #[error("PORT must be a number from 1 to 65535")]
     Port,
     /// Not an address.
     #[error("ADDR must be an IP address, such as 127.0.0.1 or [::1]")]
     Addr,
-    /// An address beyond this machine.
-    #[error("ADDR must be a loopback address")]
-    AddrBeyondLoopback,
+    /// A suffix alone: not a name under it.
+    #[error("HOST must lie under .test, .example, .invalid, or .localhost")]
+    Bare,
+    /// A name somebody can own, or an address beyond this machine.
+    #[error(transparent)]
+    Host(#[from] DevelopmentHostError),
 }
 
 impl FromStr for Resolve {
@@ -221,12 +188,6 @@ impl FromStr for Resolve {
         let (Some(host), Some(port), Some(addr)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(ResolveError::Form);
         };
-        if !host.split('.').all(is_host_label) {
-            return Err(ResolveError::Host);
-        }
-        if !DEVELOPMENT_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)) {
-            return Err(ResolveError::PublicHost);
-        }
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| digits && *port != 0).ok_or(ResolveError::Port)?;
         let bare = match addr.strip_prefix('[') {
@@ -234,16 +195,9 @@ impl FromStr for Resolve {
             None => addr,
         };
         let addr: IpAddr = bare.parse().map_err(|_| ResolveError::Addr)?;
-        if !addr.is_loopback() {
-            return Err(ResolveError::AddrBeyondLoopback);
-        }
-        Ok(Self { host: host.to_owned(), port, addr })
+        let host = DevelopmentHost::new(host, port, addr)?;
+        if host.host().contains('.') { Ok(Self(host)) } else { Err(ResolveError::Bare) }
     }
-}
-
-fn is_host_label(label: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 /// `KEY=VALUE` of `--set`. Which keys exist, and what they take, the policy decides.
@@ -376,10 +330,9 @@ mod tests {
             ("a-1.invalid:1:[::1]", "a-1.invalid", 1, "::1"),
             ("x.localhost:65535:::1", "x.localhost", 65535, "::1"),
         ] {
-            let resolve: Resolve = value.parse().unwrap();
-            assert_eq!((resolve.host(), resolve.port()), (host, port), "{value}");
-            assert_eq!(resolve.addr(), addr.parse::<IpAddr>().unwrap(), "{value}");
-            assert_eq!(resolve.to_string().parse::<Resolve>().unwrap(), resolve);
+            let Resolve(parsed) = value.parse().unwrap();
+            assert_eq!((parsed.host(), parsed.port()), (host, port), "{value}");
+            assert_eq!(parsed.address(), addr.parse::<IpAddr>().unwrap(), "{value}");
         }
     }
 
@@ -389,20 +342,8 @@ mod tests {
             ("", ResolveError::Form),
             ("client.test", ResolveError::Form),
             ("client.test:443", ResolveError::Form),
-            (":443:127.0.0.1", ResolveError::Host),
-            ("Client.test:443:127.0.0.1", ResolveError::Host),
-            (".test:443:127.0.0.1", ResolveError::Host),
-            ("a..test:443:127.0.0.1", ResolveError::Host),
-            ("a.test.:443:127.0.0.1", ResolveError::Host),
-            ("-a.test:443:127.0.0.1", ResolveError::Host),
-            ("a_b.test:443:127.0.0.1", ResolveError::Host),
-            ("*.test:443:127.0.0.1", ResolveError::Host),
-            ("https://a.test:443:127.0.0.1", ResolveError::PublicHost),
-            ("claude.ai:443:127.0.0.1", ResolveError::PublicHost),
-            ("example.com:443:127.0.0.1", ResolveError::PublicHost),
-            ("atest:443:127.0.0.1", ResolveError::PublicHost),
-            ("test:443:127.0.0.1", ResolveError::PublicHost),
-            ("localhost:443:127.0.0.1", ResolveError::PublicHost),
+            ("test:443:127.0.0.1", ResolveError::Bare),
+            ("localhost:443:127.0.0.1", ResolveError::Bare),
             ("a.test:0:127.0.0.1", ResolveError::Port),
             ("a.test:65536:127.0.0.1", ResolveError::Port),
             ("a.test:+443:127.0.0.1", ResolveError::Port),
@@ -412,13 +353,30 @@ mod tests {
             ("a.test:443:127.1", ResolveError::Addr),
             ("a.test:443:[::1", ResolveError::Addr),
             ("a.test:443:127.0.0.1:80", ResolveError::Addr),
-            ("a.test:443:10.0.0.1", ResolveError::AddrBeyondLoopback),
-            ("a.test:443:0.0.0.0", ResolveError::AddrBeyondLoopback),
-            ("a.test:443:169.254.169.254", ResolveError::AddrBeyondLoopback),
-            ("a.test:443:[::]", ResolveError::AddrBeyondLoopback),
-            ("a.test:443:[::ffff:127.0.0.1]", ResolveError::AddrBeyondLoopback),
         ] {
             assert_eq!(value.parse::<Resolve>(), Err(error), "{value}");
+        }
+        for host in [
+            "",
+            "Client.test",
+            ".test",
+            "a..test",
+            "a.test.",
+            "-a.test",
+            "a_b.test",
+            "*.test",
+            "claude.ai",
+            "example.com",
+            "atest",
+            "a.localhost.example.com",
+            "https",
+        ] {
+            let refused = format!("{host}:443:127.0.0.1").parse::<Resolve>();
+            assert!(matches!(refused, Err(ResolveError::Host(_))), "{host}: {refused:?}");
+        }
+        for addr in ["10.0.0.1", "0.0.0.0", "169.254.169.254", "[::]", "[::ffff:127.0.0.1]"] {
+            let refused = format!("a.test:443:{addr}").parse::<Resolve>();
+            assert_eq!(refused, Err(ResolveError::Host(DevelopmentHostError::NotLoopback)), "{addr}");
         }
     }
 
