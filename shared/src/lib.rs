@@ -6,11 +6,13 @@
 //! edge (`http`, `config`).
 
 pub mod aws;
+pub mod cimd;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod fetch;
 pub mod grant;
+pub mod http;
 pub mod jose;
 pub mod oauth;
 pub mod policy;

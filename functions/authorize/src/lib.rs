@@ -1,1 +1,84 @@
-//! x
+//! `/authorize`, sign-in, consent, and the discovery documents.
+//!
+//! The order of work (AUT-26, FET-01): parse and refuse duplicates → sign in → resolve the client →
+//! prove the redirect URI → from here errors may redirect → the rest of the request → consent → code.
+
+mod consent;
+mod discovery;
+mod error;
+mod flow;
+mod pages;
+mod redirect;
+mod request;
+mod session;
+pub mod sign_in;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use shared::aws::{GrantStore, PolicyStore};
+use shared::clock::Clock;
+use shared::http::cookie::Cookies;
+use shared::http::log::remember_route;
+use shared::jose::Keyring;
+use shared::oauth::Issuer;
+use shared::oauth::server_metadata::path;
+use shared::random::Random;
+use shared::resolver::Resolver;
+
+use crate::sign_in::UserAuthenticator;
+
+/// What this function works with. Its permissions in `infra/` name the same tables and rights.
+#[derive(Clone)]
+pub struct App {
+    /// The issuer identifier.
+    pub issuer: Issuer,
+    /// The current time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// Seals cookies and forms, tags codes.
+    pub keys: Arc<Keyring>,
+    /// Writes approved grants.
+    pub grants: GrantStore,
+    /// Reads the policy document.
+    pub policies: Arc<PolicyStore>,
+    /// Finds out who a client is.
+    pub resolver: Arc<Resolver>,
+    /// Signs people in.
+    pub authenticator: Arc<dyn UserAuthenticator>,
+}
+
+impl App {
+    fn cookies(&self) -> Cookies {
+        Cookies::new(&self.issuer)
+    }
+}
+
+/// Routes of this function: (method, path). Compared with the watch router and the template.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", path::AUTHORIZE),
+    ("GET", "/consent"),
+    ("POST", "/consent"),
+    ("GET", "/sign-in/callback"),
+    ("POST", "/sign-in/callback"),
+    ("GET", "/style.css"),
+    ("GET", path::METADATA),
+];
+
+/// The router of this function.
+pub fn router(app: App) -> Router {
+    let cors = shared::http::cors(&[axum::http::Method::GET]);
+    let app = Arc::new(app);
+    let router = Router::new()
+        .route(path::AUTHORIZE, get(consent::authorize))
+        .route("/consent", get(consent::show).post(consent::submit))
+        .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
+        .route("/style.css", get(pages::stylesheet))
+        .route(path::METADATA, get(discovery::metadata).layer(cors))
+        .route_layer(from_fn(remember_route))
+        .with_state(app);
+    shared::http::finish(router)
+}

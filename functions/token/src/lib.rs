@@ -1,1 +1,106 @@
-//! x
+//! `/token` and the key set that verifies what it issues.
+
+mod code;
+mod error;
+mod issue;
+mod refresh;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use shared::aws::{GrantStore, PolicyStore};
+use shared::clock::Clock;
+use shared::http::json_with_cache;
+use shared::http::log::remember_route;
+use shared::jose::Keyring;
+use shared::oauth::server_metadata::path;
+use shared::oauth::{Issuer, Params};
+use shared::random::{Random, RandomError};
+
+use crate::error::TokenError;
+
+/// What this function works with. Its permissions in `infra/` name the same tables and rights.
+#[derive(Clone)]
+pub struct App {
+    /// The issuer identifier.
+    pub issuer: Issuer,
+    /// The current time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// Signs access tokens, reads codes and refresh tokens.
+    pub keys: Arc<Keyring>,
+    /// Reads, redeems, rotates, and revokes grants.
+    pub grants: GrantStore,
+    /// Reads the policy document.
+    pub policies: Arc<PolicyStore>,
+}
+
+impl App {
+    /// A fresh mark for one conditional write.
+    fn mark(&self) -> Result<String, RandomError> {
+        let bytes: [u8; 9] = self.random.bytes()?;
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+/// Routes of this function: (method, path). Compared with the watch router and the template.
+pub const ROUTES: &[(&str, &str)] = &[("POST", path::TOKEN), ("GET", path::JWKS)];
+
+/// The router of this function.
+pub fn router(app: App) -> Router {
+    let app = Arc::new(app);
+    let router = Router::new()
+        .route(path::TOKEN, post(token).layer(shared::http::cors(&[Method::POST])))
+        .route(path::JWKS, get(jwks).layer(shared::http::cors(&[Method::GET])))
+        .route_layer(from_fn(remember_route))
+        .with_state(app);
+    shared::http::finish(router)
+}
+
+/// `POST /token` (OAuth 2.1 §3.2).
+async fn token(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
+    match grant(&app, &headers, &body).await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn grant(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<issue::TokenResponse, TokenError> {
+    let params = form(headers, body)?;
+    match params.get("grant_type").ok_or(TokenError::Missing("grant_type"))? {
+        "authorization_code" => code::redeem(app, &params).await,
+        "refresh_token" => refresh::rotate(app, &params).await,
+        _ => Err(TokenError::UnsupportedGrantType),
+    }
+}
+
+/// Reads a form body (TOK-01).
+fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, TokenError> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(TokenError::MediaType);
+    }
+    let body = std::str::from_utf8(body).map_err(|_| shared::oauth::params::ParamsError::NotUtf8)?;
+    let params = Params::parse(body)?;
+    params.refuse_repeated()?;
+    Ok(params)
+}
+
+/// JWKS caching: short enough that a verifier sees a new key well before it is used.
+const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
+
+/// `GET /jwks.json` (RFC 7517 §5).
+async fn jwks(State(app): State<Arc<App>>) -> Response {
+    json_with_cache(StatusCode::OK, &app.keys.current().jwks(), JWKS_CACHE_CONTROL)
+}

@@ -1,4 +1,5 @@
 //! Clients: what identifies them, where they may be sent back to, what they say about themselves.
 
 pub mod id;
+pub mod metadata;
 pub mod redirect;

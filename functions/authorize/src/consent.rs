@@ -1,0 +1,335 @@
+//! From the authorization request to the code: the walk through the checks, the consent page, and the
+//! decision.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::header::ORIGIN;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use shared::aws::{Approval, PolicyInForce};
+use shared::client::id::ClientId;
+use shared::client::metadata::AuthMethod;
+use shared::grant::{Code, Evidence, Grant, Stage};
+use shared::http::log::Note;
+use shared::http::page::page;
+use shared::oauth::scope::OFFLINE_ACCESS;
+use shared::oauth::{AuthorizationErrorCode, Params};
+use shared::resolver::Client;
+use shared::seal::Purpose;
+
+use crate::App;
+use crate::error::{PageError, refuse, refuse_client};
+use crate::flow::{Flow, FlowId, Flows};
+use crate::pages::ConsentPage;
+use crate::redirect::RedirectTarget;
+use crate::request::{AuthorizationRequest, RequestError};
+use crate::session::Session;
+use crate::sign_in;
+
+/// Authentication methods of the token endpoint.
+const AUTH_METHODS: &[AuthMethod] = &[AuthMethod::None];
+
+/// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
+pub(crate) async fn authorize(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let begun = begin(&app, &headers, query.as_deref().unwrap_or_default());
+    let (id, mut flows) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return refuse(&app, error),
+    };
+    go_on(&app, &headers, &mut flows, id).await
+}
+
+fn begin(app: &App, headers: &HeaderMap, query: &str) -> Result<(FlowId, Flows), PageError> {
+    let params = Params::parse(query)?;
+    // Without exactly one client and one redirect URI there is nowhere to report an error to.
+    ClientId::parse(params.get("client_id").ok_or(PageError::ClientIdMissing)?)?;
+    params.get("redirect_uri").ok_or(PageError::RedirectUriMissing)?;
+    let flow = Flow::begin(&params, app.clock.now());
+    let id = FlowId::new(app.random.as_ref())?;
+    if !Flows::fits(app, id, &flow) {
+        return Err(PageError::RequestTooLong);
+    }
+    let mut flows = Flows::read(app, headers);
+    flows.add(id, flow);
+    Ok((id, flows))
+}
+
+/// `GET /consent?flow=…`: goes on with a flow after sign-in.
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let id = Params::parse(query.as_deref().unwrap_or_default())
+        .ok()
+        .and_then(|params| params.get("flow").and_then(FlowId::parse));
+    let Some(id) = id else { return refuse(&app, PageError::FlowGone) };
+    let mut flows = Flows::read(&app, &headers);
+    go_on(&app, &headers, &mut flows, id).await
+}
+
+async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) -> Response {
+    let Some(flow) = flows.get(id).cloned() else { return refuse(app, PageError::FlowGone) };
+    let session = Session::read(app, headers).filter(|session| flow.accepts_session(session.signed_in_at));
+    let Some(session) = session else {
+        if flow.prompts("none") {
+            // AUT-26: nobody is signed in, so no redirect either.
+            return refuse_client(app, PageError::NobodySignedIn, flow.get("client_id"));
+        }
+        return sign_in::begin(app, flows, id).await;
+    };
+    let response = match Walk::through(app, &flow, &session, None).await {
+        Ok(walk) => present(app, id, &flow, &session, &walk, false),
+        Err(stop) => stop.answer(app, flow.get("client_id")),
+    };
+    flows.attach(app, response)
+}
+
+/// Where the walk through a request's checks ended early.
+enum Stop {
+    Page(PageError),
+    Redirect(RedirectTarget, RequestError),
+}
+
+impl<E: Into<PageError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Page(error.into())
+    }
+}
+
+impl Stop {
+    fn answer(self, app: &App, client_id: Option<&str>) -> Response {
+        match self {
+            Self::Page(error) => refuse_client(app, error, client_id),
+            Self::Redirect(target, error) => {
+                let (code, description) = error.wire();
+                target.fail(code, description)
+            }
+        }
+    }
+}
+
+/// Everything that is known once every check has passed.
+struct Walk {
+    policy: Arc<PolicyInForce>,
+    client: Client,
+    target: RedirectTarget,
+    request: AuthorizationRequest,
+}
+
+impl Walk {
+    /// Resolves the client, proves the redirect URI, reads the rest: in this order, for the page and
+    /// again for the decision. `shown` is the document that the page was made from; the decision uses
+    /// it where the document may not be kept, and fetches nothing.
+    async fn through(app: &App, flow: &Flow, session: &Session, shown: Option<&str>) -> Result<Self, Stop> {
+        let client_id = ClientId::parse(flow.get("client_id").ok_or(PageError::ClientIdMissing)?)
+            .map_err(PageError::from)?;
+        let redirect_uri = flow.get("redirect_uri").ok_or(PageError::RedirectUriMissing)?;
+        let policy = app.policies.current(app.clock.as_ref()).await.map_err(PageError::from)?;
+        let client =
+            app.resolver.resolve(&client_id, &policy.policy, shown).await.map_err(PageError::from)?;
+        let target =
+            RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
+                .ok_or(PageError::RedirectUriUnknown)?;
+        let request =
+            match AuthorizationRequest::read(flow, &client.metadata, &policy.policy, AUTH_METHODS) {
+                Ok(request) if flow.prompts("none") => {
+                    let _ = request;
+                    return Err(Stop::Redirect(target, RequestError::ConsentRequired));
+                }
+                Ok(request) => request,
+                Err(error) => return Err(Stop::Redirect(target, error)),
+            };
+        Ok(Self { policy, client, target, request })
+    }
+
+    /// What the person is asked to approve, in a form that can be compared.
+    fn question(&self) -> Question {
+        Question {
+            client_id: self.client.id.as_str().to_owned(),
+            document_digest: self.client.digest.clone(),
+            redirect_uri: self.target.uri().to_owned(),
+            resource: self.request.resource.resource.clone(),
+            scope: self.request.scope.to_string(),
+        }
+    }
+
+    fn client_name(&self) -> Option<&str> {
+        self.client.metadata.client_name.as_deref()
+    }
+}
+
+/// What was asked; a decision on anything else does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Question {
+    client_id: String,
+    document_digest: Option<String>,
+    redirect_uri: String,
+    resource: String,
+    scope: String,
+}
+
+/// The hidden part of the consent form, sealed: bound to flow, session, and question.
+#[derive(Serialize, Deserialize)]
+struct ConsentForm {
+    flow: String,
+    session: String,
+    question: Question,
+    /// The metadata document, which may be one that must not be stored (CAC-08).
+    document: Option<String>,
+}
+
+fn present(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk, changed: bool) -> Response {
+    let form = ConsentForm {
+        flow: id.to_string(),
+        session: session.id.clone(),
+        question: walk.question(),
+        document: walk.client.document.clone(),
+    };
+    let sealed = serde_json::to_vec(&form)
+        .map_err(|_| shared::seal::SealError::Key)
+        .and_then(|plain| app.keys.current().seal.seal(Purpose::Form, &plain, app.random.as_ref()));
+    let sealed = match sealed {
+        Ok(sealed) => sealed,
+        Err(error) => return refuse(app, error.into()),
+    };
+    let resource = &walk.request.resource;
+    let scopes: Vec<String> = resource
+        .scopes
+        .iter()
+        .filter(|scope| walk.request.scope.contains(&scope.name))
+        .map(|scope| if scope.description.is_empty() { scope.name.clone() } else { scope.description.clone() })
+        .collect();
+    let html = ConsentPage {
+        client_host: walk.client.host.as_deref(),
+        client_name: walk.client_name(),
+        redirect_host: walk.target.host(),
+        loopback: walk.target.is_loopback(),
+        resource_name: &resource.display_name(),
+        resource_host: &resource.id().map(|id| id.host()).unwrap_or_default(),
+        scopes: &scopes,
+        refreshable: walk.request.refreshable,
+        user_name: &session.name,
+        flow: &id.to_string(),
+        form: &sealed,
+        changed,
+    }
+    .html();
+    let Some(html) = html else { return refuse(app, shared::seal::SealError::Key.into()) };
+    let note = Note::new("consent_shown").client(flow.get("client_id").unwrap_or_default());
+    note.on(page(StatusCode::OK, html, Some(&walk.target.form_action())))
+}
+
+/// `POST /consent`: the decision.
+pub(crate) async fn submit(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
+    decide(&app, &headers, &body).await.unwrap_or_else(|error| refuse(&app, error))
+}
+
+async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response, PageError> {
+    refuse_cross_site(app, headers)?;
+    let body = std::str::from_utf8(body).map_err(|_| PageError::FormInvalid)?;
+    let params = Params::parse(body)?;
+    params.refuse_repeated()?;
+    let id = params.get("flow").and_then(FlowId::parse).ok_or(PageError::FlowGone)?;
+    let mut flows = Flows::read(app, headers);
+    let flow = flows.get(id).cloned().ok_or(PageError::FlowGone)?;
+    let session = Session::read(app, headers)
+        .filter(|session| flow.accepts_session(session.signed_in_at))
+        .ok_or(PageError::FormInvalid)?;
+    let form: ConsentForm = params
+        .get("form")
+        .and_then(|sealed| app.keys.current().seal.open(Purpose::Form, sealed).ok())
+        .and_then(|plain| serde_json::from_slice(&plain).ok())
+        .ok_or(PageError::FormInvalid)?;
+    if form.flow != id.to_string() || form.session != session.id {
+        return Err(PageError::FormInvalid);
+    }
+    let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
+        Ok(walk) => walk,
+        Err(stop) => return Ok(stop.answer(app, flow.get("client_id"))),
+    };
+    let response = match params.get("decision") {
+        Some("approve") if walk.question() != form.question => {
+            return Ok(flows.attach(app, present(app, id, &flow, &session, &walk, true)));
+        }
+        Some("approve") => approve(app, id, &session, &walk).await?,
+        Some("deny") => walk.target.fail(AuthorizationErrorCode::AccessDenied, "the person said no"),
+        _ => return Err(PageError::FormInvalid),
+    };
+    flows.end(id);
+    Ok(flows.attach(app, response))
+}
+
+/// A form of ours comes from our own page. The sealed part already proves it; the browser's own word
+/// is a second wall. Our pages send no referrer, so `Origin` may be `null`.
+fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), PageError> {
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("malformed"));
+    let site_is_ours = match header("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => header(ORIGIN.as_str()).is_none_or(|origin| origin == "null" || origin == app.issuer.as_str()),
+    };
+    if site_is_ours { Ok(()) } else { Err(PageError::CrossSite) }
+}
+
+async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Result<Response, PageError> {
+    let now = app.clock.now();
+    let grant = Grant {
+        id: id.grant(),
+        subject: session.subject.clone(),
+        client_id: walk.client.id.as_str().to_owned(),
+        mechanism: walk.client.mechanism,
+        tool: walk.client.tool.clone(),
+        tool_epoch: walk.client.tool_epoch,
+        redirect_uri: walk.target.uri().to_owned(),
+        resource: walk.request.resource.resource.clone(),
+        scope: walk.request.scope.clone(),
+        code_challenge: walk.request.challenge.clone(),
+        document_digest: walk.client.digest.clone(),
+        refreshable: walk.request.refreshable,
+        approved_at: now,
+        evidence: Evidence {
+            client_name: walk.client_name().map(str::to_owned),
+            client_host: walk.client.host.clone(),
+            redirect_host: walk.target.host().to_owned(),
+            policy_version: walk.policy.version,
+        },
+        stage: Stage::Approved { code_expires_at: now.plus(walk.policy.policy.lifetimes.code()) },
+    };
+    // Minted before the write: a failure here leaves no grant that nobody can redeem.
+    let code = Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;
+    let mark: [u8; 9] = app.random.bytes()?;
+    let note = |outcome| Note::new(outcome).client(&grant.client_id);
+    match app.grants.approve(&grant, &URL_SAFE_NO_PAD.encode(mark)).await? {
+        Approval::Stored => Ok(note("approved").on(walk.target.succeed(&code))),
+        // A form sent twice leads to the one code that the flow has (FM079).
+        Approval::AlreadyAnswered(earlier)
+            if matches!(earlier.stage, Stage::Approved { .. })
+                && earlier.subject == grant.subject
+                && earlier.client_id == grant.client_id
+                && earlier.redirect_uri == grant.redirect_uri =>
+        {
+            Ok(note("approved_again").on(walk.target.succeed(&code)))
+        }
+        Approval::AlreadyAnswered(_) => Err(PageError::AlreadyAnswered),
+    }
+}
+
+/// Scopes for which the consent page has no words of its own.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offline_access_is_told_by_the_refresh_sentence_not_by_a_scope_line() {
+        assert_eq!(OFFLINE_ACCESS, "offline_access");
+    }
+}

@@ -1,0 +1,33 @@
+//! Authorization server metadata (RFC 8414).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use shared::http::json_with_cache;
+use shared::http::log::Note;
+use shared::oauth::server_metadata::ServerMetadata;
+
+use crate::App;
+
+/// MET-09: minutes, not days, so that a capability turned on or off is soon known.
+const CACHE_CONTROL: &str = "public, max-age=300";
+
+/// `GET /.well-known/oauth-authorization-server`.
+pub(crate) async fn metadata(State(app): State<Arc<App>>) -> Response {
+    match app.policies.current(app.clock.as_ref()).await {
+        Ok(policy) => {
+            let resources =
+                policy.policy.resources.iter().map(|resource| resource.resource.clone()).collect();
+            let metadata = ServerMetadata::new(&app.issuer, policy.policy.scopes_supported(), resources);
+            json_with_cache(StatusCode::OK, &metadata, CACHE_CONTROL)
+        }
+        Err(error) => {
+            let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            Note::new("temporarily_unavailable").because(&error).on(response)
+        }
+    }
+}

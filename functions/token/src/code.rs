@@ -1,0 +1,62 @@
+//! Redeeming an authorization code (OAuth 2.1 §4.1.3).
+//!
+//! The order matters: client, redirect URI, and verifier are checked before anything reacts to a replay,
+//! or whoever saw a code in a log could sign its owner out (TOK-13). Everything is signed before the code
+//! is spent, so a failure to sign burns nothing (invariant 7).
+
+use shared::aws::Redemption;
+use shared::grant::{Code, Stage};
+use shared::oauth::{CodeVerifier, Params};
+
+use crate::App;
+use crate::error::TokenError;
+use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
+
+pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, TokenError> {
+    let code = params.get("code").ok_or(TokenError::Missing("code"))?;
+    let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
+    let verifier = params.get("code_verifier").ok_or(TokenError::Missing("code_verifier"))?;
+    let verifier = CodeVerifier::parse(verifier).map_err(TokenError::VerifierMalformed)?;
+    let keys = app.keys.current();
+    // An invented code ends here, without a question to the database (invariant 1).
+    let code = Code::parse(code, &keys.seal)?;
+    let grant = app.grants.read(code.grant).await?.ok_or(TokenError::GrantGone)?;
+    if grant.client_id != client_id {
+        return Err(TokenError::OtherClient);
+    }
+    if params.get("redirect_uri").is_some_and(|redirect_uri| redirect_uri != grant.redirect_uri) {
+        return Err(TokenError::OtherRedirectUri);
+    }
+    if !grant.code_challenge.accepts(&verifier) {
+        return Err(TokenError::VerifierMismatch);
+    }
+    check_resource(params, &grant)?;
+    let now = app.clock.now();
+    match &grant.stage {
+        Stage::Approved { code_expires_at } if now >= *code_expires_at => return Err(TokenError::CodeExpired),
+        Stage::Approved { .. } => {}
+        Stage::Active(_) => {
+            app.grants.revoke(grant.id).await?;
+            return Err(TokenError::CodeReplayed);
+        }
+        Stage::Revoked => return Err(TokenError::Revoked),
+    }
+    let policy = app.policies.current(app.clock.as_ref()).await?;
+    let lifetimes = &policy.policy.lifetimes;
+    policy.policy.resource(&grant.resource).ok_or(TokenError::ResourceGone)?;
+    let access_token = access_token(app, &keys, &grant, &grant.scope, now, lifetimes)?;
+    let refresh_token = if grant.refreshable { Some(refresh_token(&keys, &grant, 1)?) } else { None };
+    match app.grants.redeem(&grant, now, lifetimes, &app.mark()?).await? {
+        Redemption::Redeemed => Ok(TokenResponse {
+            outcome: "code_redeemed",
+            client_id: grant.client_id,
+            access_token,
+            expires_in: lifetimes.access_token_seconds,
+            refresh_token,
+            scope: grant.scope,
+        }),
+        // Lost to a request of the same client with the same verifier at the same moment: refused, but no
+        // reason to end what the other one has just got.
+        Redemption::Lost => Err(TokenError::CodeRaced),
+    }
+}

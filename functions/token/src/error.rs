@@ -1,0 +1,152 @@
+//! Refusals of the token endpoint (OAuth 2.1 §3.2.4): a registered code and a fixed description.
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use shared::aws::StoreError;
+use shared::grant::CredentialError;
+use shared::http::json;
+use shared::http::log::Note;
+use shared::jose::SignError;
+use shared::oauth::TokenErrorCode as Code;
+use shared::oauth::params::{ParamsError, Repeated};
+use shared::oauth::pkce::PkceError;
+use shared::random::RandomError;
+use shared::seal::SealError;
+
+/// Why no token was issued. What a thief could learn from differs in the log only.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("the body is not application/x-www-form-urlencoded")]
+    MediaType,
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    #[error(transparent)]
+    Repeated(#[from] Repeated),
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("the grant type is not supported")]
+    UnsupportedGrantType,
+    #[error("the code_verifier is malformed")]
+    VerifierMalformed(#[source] PkceError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error("the grant is gone")]
+    GrantGone,
+    #[error("the grant belongs to another client")]
+    OtherClient,
+    #[error("the redirect_uri is not that of the authorization request")]
+    OtherRedirectUri,
+    #[error("the code_verifier does not match")]
+    VerifierMismatch,
+    #[error("the code has expired")]
+    CodeExpired,
+    #[error("the code was redeemed before; the grant is revoked")]
+    CodeReplayed,
+    #[error("somebody else redeemed the code at this moment")]
+    CodeRaced,
+    #[error("the grant was revoked")]
+    Revoked,
+    #[error("the refresh token has expired")]
+    RefreshExpired,
+    #[error("a refresh token was used again; the grant is revoked")]
+    RefreshReplayed,
+    #[error("the refresh token was rotated moments ago and its retry is used")]
+    RefreshRaced,
+    #[error("the refresh token is of a generation that was never issued")]
+    RefreshFromTheFuture,
+    #[error("the grant has no refresh token")]
+    NotRefreshable,
+    #[error("the scope is malformed")]
+    ScopeMalformed,
+    #[error("the scope is wider than what was granted")]
+    ScopeWider,
+    #[error("the resource is not the granted one")]
+    OtherResource,
+    #[error("the resource is not served any more")]
+    ResourceGone,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+impl TokenError {
+    fn wire(&self) -> (Code, &'static str) {
+        match self {
+            Self::MediaType => (Code::InvalidRequest, "the body must be form-encoded"),
+            Self::Params(_) => (Code::InvalidRequest, "the parameters cannot be read"),
+            Self::Repeated(_) => (Code::InvalidRequest, "a parameter is given more than once"),
+            Self::Missing(name) => (Code::InvalidRequest, missing(name)),
+            Self::UnsupportedGrantType => (Code::UnsupportedGrantType, "the grant type is not supported"),
+            Self::VerifierMalformed(_) => (Code::InvalidGrant, "the code_verifier is malformed"),
+            Self::Credential(_)
+            | Self::GrantGone
+            | Self::OtherClient
+            | Self::CodeExpired
+            | Self::CodeReplayed
+            | Self::CodeRaced
+            | Self::Revoked
+            | Self::RefreshExpired
+            | Self::RefreshReplayed
+            | Self::RefreshRaced
+            | Self::RefreshFromTheFuture
+            | Self::NotRefreshable => {
+                (Code::InvalidGrant, "the code or refresh token is unknown, expired, used, or revoked")
+            }
+            Self::OtherRedirectUri => {
+                (Code::InvalidGrant, "the redirect_uri is not that of the authorization request")
+            }
+            Self::VerifierMismatch => (Code::InvalidGrant, "the code_verifier does not match"),
+            Self::ScopeMalformed => (Code::InvalidScope, "the scope is malformed"),
+            Self::ScopeWider => (Code::InvalidScope, "the scope is wider than what was granted"),
+            Self::OtherResource => (Code::InvalidTarget, "the resource is not the granted one"),
+            Self::ResourceGone => (Code::InvalidTarget, "the resource is not served any more"),
+            Self::Store(_) | Self::Sign(_) | Self::Seal(_) | Self::Random(_) => {
+                (Code::TemporarilyUnavailable, "try again in a moment; nothing was used up")
+            }
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        let (code, error_description) = self.wire();
+        let status = match code {
+            Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Code::InvalidClient => StatusCode::UNAUTHORIZED,
+            Code::InvalidRequest
+            | Code::InvalidGrant
+            | Code::UnauthorizedClient
+            | Code::UnsupportedGrantType
+            | Code::InvalidScope
+            | Code::InvalidTarget => StatusCode::BAD_REQUEST,
+        };
+        let mut response = json(status, &Body { error: code.as_str(), error_description });
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        Note::new(code.as_str()).because(&self).on(response)
+    }
+}
+
+fn missing(name: &str) -> &'static str {
+    match name {
+        "grant_type" => "grant_type is missing",
+        "code" => "code is missing",
+        "client_id" => "client_id is missing",
+        "code_verifier" => "code_verifier is missing",
+        "refresh_token" => "refresh_token is missing",
+        _ => "a parameter is missing",
+    }
+}

@@ -1,0 +1,4 @@
+//! Client ID Metadata Documents: reading what a client's host published.
+
+pub mod document;
+pub mod json;
