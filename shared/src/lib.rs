@@ -19,4 +19,6 @@ pub mod policy;
 pub mod random;
 pub mod seal;
 pub mod secret;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tool;
