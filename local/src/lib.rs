@@ -7,8 +7,11 @@ pub mod args;
 pub mod data;
 pub mod demo;
 pub mod dynamodb;
+mod front_door;
 pub mod key_wrap;
 pub mod seed;
+pub mod sign_in;
+pub mod start;
 pub mod table;
 #[cfg(test)]
 mod testing;

@@ -20,8 +20,8 @@ use crate::sign_in::USER_NAME;
 /// Who signs in.
 const PERSON: &str = "ada";
 
-/// Values of the consent form's buttons that mean yes.
-const YES: [&str; 3] = ["allow", "approve", "yes"];
+/// The value of the consent form's button that means yes.
+const YES: &str = "approve";
 
 /// Where the story plays.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ impl<'a, W: Write> Story<'a, W> {
         let button = sign_in.buttons.first().cloned();
         let page = self.browser.submit(&page, &sign_in, &[(USER_NAME, PERSON)], button.as_ref()).await?;
         self.expect(&page, StatusCode::OK)?;
-        let says_yes = |button: &&(String, String)| YES.contains(&button.1.as_str());
+        let says_yes = |button: &&(String, String)| button.1 == YES;
         let consent = page.form("consent", |form| form.buttons.iter().any(|button| says_yes(&button)))?;
         self.narrator.say("the consent page: Nameplate has now read the client's metadata document")?;
 
