@@ -33,11 +33,7 @@ fn authority(issuer: &Issuer) -> String {
 
 /// The sign-in here believes everybody, so a page in the person's browser must not reach it by a name of
 /// its own that it lets point to this machine (DNS rebinding): to the browser that would be one origin.
-async fn refuse_other_hosts(
-    State(hosts): State<Arc<[String; 2]>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn refuse_other_hosts(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Next) -> Response {
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let named = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if named.is_some_and(|named| hosts.iter().any(|known| known.eq_ignore_ascii_case(named))) {

@@ -127,7 +127,9 @@ fn banner(args: &Args, running: &Running) -> String {
         args.data.clone().unwrap_or_else(|| PathBuf::from("in memory, gone when it stops")).display(),
     );
     if !running.addr().ip().is_loopback() {
-        text.push_str("WARNING: it listens beyond loopback, and anybody who reaches it can sign in as anybody.\n\n");
+        text.push_str(
+            "WARNING: it listens beyond loopback, and anybody who reaches it can sign in as anybody.\n\n",
+        );
     }
     if args.resource.is_empty() && args.seed.is_none() {
         text.push_str(

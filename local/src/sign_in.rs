@@ -50,7 +50,9 @@ fn user(name: &str) -> Result<User, SignInError> {
     if is_sound {
         Ok(User { subject: name.to_owned(), name: name.to_owned(), groups: Vec::new() })
     } else {
-        Err(SignInError::Invalid("a user name has up to 32 lower-case letters, digits, dots, hyphens, and underscores, and starts with a letter"))
+        Err(SignInError::Invalid(
+            "a user name has up to 32 lower-case letters, digits, dots, hyphens, and underscores, and starts with a letter",
+        ))
     }
 }
 

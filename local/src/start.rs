@@ -10,9 +10,7 @@ use axum::Router;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
-use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, PolicyStore, StoreError,
-};
+use shared::aws::{self, DocumentStore, GrantStore, KeyStore, KeyStoreError, PolicyStore, StoreError};
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
 use shared::fetch::dns::SystemResolver;
@@ -94,11 +92,7 @@ impl Config {
             listen: args.listen,
             issuer: args.issuer.clone(),
             data: args.data.clone(),
-            policy: PolicyChanges {
-                seed,
-                resources: args.resource.clone(),
-                settings: args.set.clone(),
-            },
+            policy: PolicyChanges { seed, resources: args.resource.clone(), settings: args.set.clone() },
             roots,
             development: args.resolve.iter().map(|resolve| resolve.development_host().clone()).collect(),
         })
@@ -168,7 +162,9 @@ pub enum StartError {
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     /// The keys in the data file are not for this issuer and this key file.
-    #[error("the keys in the data file belong to another issuer than {0}, or to another key file: use the --issuer and --listen it was made with, or a new --data file")]
+    #[error(
+        "the keys in the data file belong to another issuer than {0}, or to another key file: use the --issuer and --listen it was made with, or a new --data file"
+    )]
     ForeignKeys(Issuer),
     /// The keys cannot be read or made.
     #[error("keys: {0}")]
@@ -233,8 +229,9 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
     let (listener, addr) = listen(config.listen).await?;
     let issuer = match &config.issuer {
         Some(issuer) => issuer.clone(),
-        None => Issuer::parse(&format!("http://{addr}"))
-            .map_err(|source| StartError::Issuer { addr, source })?,
+        None => {
+            Issuer::parse(&format!("http://{addr}")).map_err(|source| StartError::Issuer { addr, source })?
+        }
     };
 
     let data = config.data.as_deref().map(DataFile::open).transpose()?;
@@ -330,10 +327,7 @@ async fn keys(
         KeyStoreError::Wrap(WrapError::Refused) => StartError::ForeignKeys(issuer.clone()),
         error => StartError::Keys(error),
     };
-    store
-        .create_missing(wrap, outside.clock.as_ref(), outside.random.as_ref())
-        .await
-        .map_err(explained)?;
+    store.create_missing(wrap, outside.clock.as_ref(), outside.random.as_ref()).await.map_err(explained)?;
     store.load(wrap).await.map_err(explained)
 }
 

@@ -17,8 +17,9 @@ pub mod jose;
 pub mod oauth;
 pub mod policy;
 pub mod random;
+pub mod resolver;
 pub mod seal;
 pub mod secret;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 pub mod testing;
 pub mod tool;

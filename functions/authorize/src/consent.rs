@@ -17,7 +17,6 @@ use shared::client::metadata::AuthMethod;
 use shared::grant::{Code, Evidence, Grant, Stage};
 use shared::http::log::Note;
 use shared::http::page::page;
-use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, Params};
 use shared::resolver::Client;
 use shared::seal::Purpose;
@@ -140,15 +139,14 @@ impl Walk {
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
-        let request =
-            match AuthorizationRequest::read(flow, &client.metadata, &policy.policy, AUTH_METHODS) {
-                Ok(request) if flow.prompts("none") => {
-                    let _ = request;
-                    return Err(Stop::Redirect(target, RequestError::ConsentRequired));
-                }
-                Ok(request) => request,
-                Err(error) => return Err(Stop::Redirect(target, error)),
-            };
+        let request = match AuthorizationRequest::read(flow, &client.metadata, &policy.policy, AUTH_METHODS) {
+            Ok(request) if flow.prompts("none") => {
+                let _ = request;
+                return Err(Stop::Redirect(target, RequestError::ConsentRequired));
+            }
+            Ok(request) => request,
+            Err(error) => return Err(Stop::Redirect(target, error)),
+        };
         Ok(Self { policy, client, target, request })
     }
 
@@ -207,7 +205,9 @@ fn present(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk, c
         .scopes
         .iter()
         .filter(|scope| walk.request.scope.contains(&scope.name))
-        .map(|scope| if scope.description.is_empty() { scope.name.clone() } else { scope.description.clone() })
+        .map(
+            |scope| if scope.description.is_empty() { scope.name.clone() } else { scope.description.clone() },
+        )
         .collect();
     let html = ConsentPage {
         client_host: walk.client.host.as_deref(),
@@ -275,7 +275,9 @@ fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), PageError> {
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("malformed"));
     let site_is_ours = match header("sec-fetch-site") {
         Some(site) => site == "same-origin",
-        None => header(ORIGIN.as_str()).is_none_or(|origin| origin == "null" || origin == app.issuer.as_str()),
+        None => {
+            header(ORIGIN.as_str()).is_none_or(|origin| origin == "null" || origin == app.issuer.as_str())
+        }
     };
     if site_is_ours { Ok(()) } else { Err(PageError::CrossSite) }
 }
@@ -320,16 +322,5 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
             Ok(note("approved_again").on(walk.target.succeed(&code)))
         }
         Approval::AlreadyAnswered(_) => Err(PageError::AlreadyAnswered),
-    }
-}
-
-/// Scopes for which the consent page has no words of its own.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn offline_access_is_told_by_the_refresh_sentence_not_by_a_scope_line() {
-        assert_eq!(OFFLINE_ACCESS, "offline_access");
     }
 }

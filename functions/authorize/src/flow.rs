@@ -82,9 +82,13 @@ impl Flow {
 
     /// The value of `name`, unless absent or ambiguous.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let mut values = self.all(name);
-        let first = values.next();
-        if values.next().is_some() { None } else { first }
+        let mut found = None;
+        for (entry, value) in &self.params {
+            if entry == name && found.replace(value.as_str()).is_some() {
+                return None;
+            }
+        }
+        found
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {

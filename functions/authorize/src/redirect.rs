@@ -51,9 +51,9 @@ impl RedirectTarget {
     /// Where the browser may go when it submits a form that ends here: for `form-action`.
     pub(crate) fn form_action(&self) -> String {
         let text = self.uri.as_str();
-        let authority = text
-            .split_once("://")
-            .map(|(scheme, rest)| format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default()));
+        let authority = text.split_once("://").map(|(scheme, rest)| {
+            format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
+        });
         authority.unwrap_or_else(|| format!("{}:", text.split(':').next().unwrap_or_default()))
     }
 

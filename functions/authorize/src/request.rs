@@ -67,7 +67,9 @@ impl RequestError {
             Self::ResponseTypeMissing => (Code::InvalidRequest, "response_type is missing"),
             Self::ResponseType => (Code::UnsupportedResponseType, "response_type must be code"),
             Self::ResponseMode => (Code::InvalidRequest, "response_mode must be query"),
-            Self::GrantType => (Code::UnauthorizedClient, "the client may not use the authorization_code grant"),
+            Self::GrantType => {
+                (Code::UnauthorizedClient, "the client may not use the authorization_code grant")
+            }
             Self::AuthMethod => {
                 (UNSUPPORTED_AUTH_METHOD, "no authentication method of the client is supported")
             }
@@ -146,8 +148,8 @@ fn resource<'a>(flow: &Flow, policy: &'a Policy) -> Result<&'a Resource, Request
 /// AUT-20, AUT-21: absent means the resource's default; tokens that the resource does not know are
 /// dropped, and the token response says what is left.
 fn scope(flow: &Flow, resource: &Resource) -> Result<Scope, RequestError> {
-    let requested = Scope::parse(flow.get("scope").unwrap_or_default())
-        .map_err(|_| RequestError::ScopeMalformed)?;
+    let requested =
+        Scope::parse(flow.get("scope").unwrap_or_default()).map_err(|_| RequestError::ScopeMalformed)?;
     let offline = requested.contains(OFFLINE_ACCESS);
     if requested.filter(|token| token != OFFLINE_ACCESS).is_empty() {
         let mut scope = resource.default_scope().to_string();

@@ -126,7 +126,9 @@ pub(crate) async fn callback(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    end(&app, &headers, query.as_deref().unwrap_or_default()).await.unwrap_or_else(|error| refuse(&app, error))
+    end(&app, &headers, query.as_deref().unwrap_or_default())
+        .await
+        .unwrap_or_else(|error| refuse(&app, error))
 }
 
 /// `POST /sign-in/callback`: a form of ours, or a provider's `form_post`.
@@ -146,8 +148,7 @@ async fn end(app: &App, headers: &HeaderMap, encoded: &str) -> Result<Response, 
     let mut flows = Flows::read(app, headers);
     let remembered = flows.get(id).and_then(|flow| flow.remembered()).ok_or(PageError::FlowGone)?.to_owned();
     let now = app.clock.now();
-    let answer =
-        SignInAnswer { params, remembered, callback: app.issuer.url("/sign-in/callback"), now };
+    let answer = SignInAnswer { params, remembered, callback: app.issuer.url("/sign-in/callback"), now };
     let user = match app.authenticator.complete(&answer).await {
         Ok(user) => user,
         // A form with a mistake in it is shown again, for the same flow.

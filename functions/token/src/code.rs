@@ -33,7 +33,9 @@ pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, 
     check_resource(params, &grant)?;
     let now = app.clock.now();
     match &grant.stage {
-        Stage::Approved { code_expires_at } if now >= *code_expires_at => return Err(TokenError::CodeExpired),
+        Stage::Approved { code_expires_at } if now >= *code_expires_at => {
+            return Err(TokenError::CodeExpired);
+        }
         Stage::Approved { .. } => {}
         Stage::Active(_) => {
             app.grants.revoke(grant.id).await?;

@@ -51,8 +51,8 @@ pub(crate) async fn rotate(app: &App, params: &Params) -> Result<TokenResponse, 
 
 /// REF-04: the same scope, or part of it; the refresh token keeps all of it.
 fn narrowed_scope(params: &Params, grant: &Grant) -> Result<Scope, TokenError> {
-    let requested = Scope::parse(params.get("scope").unwrap_or_default())
-        .map_err(|_| TokenError::ScopeMalformed)?;
+    let requested =
+        Scope::parse(params.get("scope").unwrap_or_default()).map_err(|_| TokenError::ScopeMalformed)?;
     if requested.is_empty() {
         Ok(grant.scope.clone())
     } else if requested.is_subset(&grant.scope) {

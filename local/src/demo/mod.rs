@@ -118,10 +118,8 @@ fn publish_document(vendor: &MetadataHost, stage: &Stage) {
 fn config(vendor: &MetadataHost, stage: &Stage) -> Result<Config, DemoError> {
     let host = |error: &dyn std::fmt::Display| DemoError::Host(error.to_string());
     let root = CertificateDer::from_pem_slice(vendor.ca_pem().as_bytes()).map_err(|error| host(&error))?;
-    let scope = ScopeDescription {
-        name: resource::SCOPE.to_owned(),
-        description: "See who you are".to_owned(),
-    };
+    let scope =
+        ScopeDescription { name: resource::SCOPE.to_owned(), description: "See who you are".to_owned() };
     let notes = Resource {
         resource: stage.resource.clone(),
         name: "Demo notes".to_owned(),

@@ -133,11 +133,7 @@ impl<'a, W: Write> Story<'a, W> {
         Ok(answer)
     }
 
-    async fn authorize(
-        &mut self,
-        issuer: &str,
-        server: &Answer,
-    ) -> Result<(String, Callback), StoryError> {
+    async fn authorize(&mut self, issuer: &str, server: &Answer) -> Result<(String, Callback), StoryError> {
         let state = self.secret()?;
         let verifier = self.secret()?;
         let challenge = CodeVerifier::parse(&verifier)?.challenge();
@@ -214,12 +210,7 @@ impl<'a, W: Write> Story<'a, W> {
         self.tokens(&answer)
     }
 
-    async fn refresh(
-        &mut self,
-        server: &Answer,
-        tokens: &Tokens,
-        title: &str,
-    ) -> Result<Tokens, StoryError> {
+    async fn refresh(&mut self, server: &Answer, tokens: &Tokens, title: &str) -> Result<Tokens, StoryError> {
         self.narrator.step(title)?;
         let answer = self.refresh_request(server, tokens).await?;
         let renewed = self.tokens(&answer)?;
@@ -230,12 +221,7 @@ impl<'a, W: Write> Story<'a, W> {
     }
 
     /// RFC 9700 §4.14.2: a refresh token that comes a second time was stolen, from the client or by it.
-    async fn reuse(
-        &mut self,
-        server: &Answer,
-        first: &Tokens,
-        newest: &Tokens,
-    ) -> Result<(), StoryError> {
+    async fn reuse(&mut self, server: &Answer, first: &Tokens, newest: &Tokens) -> Result<(), StoryError> {
         self.narrator.step("Present the first refresh token again, as a thief would")?;
         let answer = self.refresh_request(server, first).await?;
         self.refused(&answer)?;
@@ -256,7 +242,8 @@ impl<'a, W: Write> Story<'a, W> {
     }
 
     async fn call(&mut self, token: Option<&str>) -> Result<Answer, StoryError> {
-        let authorization = token.map_or("no token".to_owned(), |token| format!("Bearer {}", shortened(token)));
+        let authorization =
+            token.map_or("no token".to_owned(), |token| format!("Bearer {}", shortened(token)));
         self.narrator.sent(&format!("POST {} tools/call whoami, {authorization}", self.stage.resource))?;
         let request =
             json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "whoami" } });

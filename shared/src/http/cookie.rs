@@ -72,10 +72,7 @@ mod tests {
     fn cookies_carry_the_host_prefix_wherever_it_can_work() {
         let https = Cookies::new(&Issuer::parse("https://as.example").unwrap());
         let set = https.set("session", "x", Duration::from_secs(60)).unwrap();
-        assert_eq!(
-            set,
-            "__Host-nameplate-session=x; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
-        );
+        assert_eq!(set, "__Host-nameplate-session=x; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
         let http = Cookies::new(&Issuer::parse("http://127.0.0.1:9000").unwrap());
         assert_eq!(http.remove("a").unwrap(), "nameplate-a=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
     }
