@@ -1,0 +1,135 @@
+//! The embedded DynamoDB: `dynoxide`, in process, on a loopback port.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use dynoxide::Database;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::data::DataFile;
+
+/// Any free port of 127.0.0.1.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A running embedded DynamoDB. Dropping it stops it too, without waiting.
+#[derive(Debug)]
+pub struct DynamoDb {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), String>>,
+    // Let go last, when nothing serves from the file any more.
+    data: Option<DataFile>,
+}
+
+/// The embedded DynamoDB cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DynamoDbError {
+    /// Somebody else listens there.
+    #[error("the embedded DynamoDB cannot listen on {addr}: {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not one of ours, or damaged.
+    #[error("--data {path} cannot be opened: {source}")]
+    Open {
+        /// The data file, or `memory`.
+        path: String,
+        /// What the database said.
+        source: dynoxide::DynoxideError,
+    },
+}
+
+impl DynamoDb {
+    /// Starts on `listen`, over `data` or, without it, in memory.
+    ///
+    /// # Errors
+    /// [`DynamoDbError`] if the port is taken or the file is not a database.
+    pub async fn start(listen: SocketAddr, data: Option<DataFile>) -> Result<Self, DynamoDbError> {
+        let database = open(data.as_ref())?;
+        let bound = async {
+            let listener = TcpListener::bind(listen).await?;
+            let addr = listener.local_addr()?;
+            Ok((listener, addr))
+        };
+        let (listener, addr) =
+            bound.await.map_err(|source| DynamoDbError::Listen { addr: listen, source })?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async {
+            // Sent or dropped: either way the owner wants no more.
+            stopped.await.ok();
+        }));
+        Ok(Self { addr, stop, serving, data })
+    }
+
+    /// What `DYNAMODB_ENDPOINT` has to be for a client of this database.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The data file, if it is not in memory.
+    pub fn data(&self) -> Option<&DataFile> {
+        self.data.as_ref()
+    }
+
+    /// Stops accepting, finishes the requests that run, closes the file.
+    pub async fn stop(self) {
+        // The receiver is gone only if serving has ended already.
+        self.stop.send(()).ok();
+        match self.serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error, "the embedded DynamoDB did not stop cleanly"),
+            Err(error) => tracing::warn!(%error, "the embedded DynamoDB did not stop cleanly"),
+        }
+    }
+}
+
+fn open(data: Option<&DataFile>) -> Result<Database, DynamoDbError> {
+    let Some(data) = data else {
+        return Database::memory()
+            .map_err(|source| DynamoDbError::Open { path: "memory".to_owned(), source });
+    };
+    // `DataFile` takes no other names.
+    let path = data.path().to_string_lossy().into_owned();
+    let opened = Database::new(&path).and_then(|database| {
+        // Nothing sweeps while it runs: garbage would stay in the file for ever.
+        database.sweep_ttl()?;
+        Ok(database)
+    });
+    opened.map_err(|source| DynamoDbError::Open { path, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[tokio::test]
+    async fn a_taken_port_and_a_foreign_file_are_said_plainly() {
+        let first = DynamoDb::start(ANY_PORT, None).await.unwrap();
+        let taken = DynamoDb::start(first.addr, None).await.unwrap_err();
+        assert!(matches!(&taken, DynamoDbError::Listen { addr, .. } if *addr == first.addr), "{taken}");
+        first.stop().await;
+
+        let folder = Folder::new();
+        let path = folder.path().join("nameplate.db");
+        drop(DataFile::open(&path).unwrap());
+        std::fs::write(&path, "this is no database, whatever its name says").unwrap();
+        let refused = DynamoDb::start(ANY_PORT, Some(DataFile::open(&path).unwrap())).await.unwrap_err();
+        assert!(matches!(&refused, DynamoDbError::Open { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_stopped_database_lets_go_of_its_port_and_its_file() {
+        let folder = Folder::new();
+        let path = folder.path().join("nameplate.db");
+        let first = DynamoDb::start(ANY_PORT, Some(DataFile::open(&path).unwrap())).await.unwrap();
+        let addr = first.addr;
+        first.stop().await;
+        DynamoDb::start(addr, Some(DataFile::open(&path).unwrap())).await.unwrap().stop().await;
+    }
+}

@@ -1,0 +1,91 @@
+//! One address in front of all functions, as the gateway is in production.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use http::header::HOST;
+use shared::oauth::Issuer;
+use url::Url;
+
+/// Sends each request to the function whose route table has its path, and unknown paths to `authorize`,
+/// whose 404 people may see.
+pub fn router(authorize: Router, token: &Router, issuer: &Issuer, addr: SocketAddr) -> Router {
+    let mut router = Router::new();
+    let mut paths: Vec<_> = token::ROUTES.iter().map(|(_, path)| *path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for path in paths {
+        router = router.route_service(path, token.clone());
+    }
+    let hosts = Arc::new([authority(issuer), addr.to_string()]);
+    router.fallback_service(authorize).layer(from_fn_with_state(hosts, refuse_other_hosts))
+}
+
+fn authority(issuer: &Issuer) -> String {
+    let url = Url::parse(issuer.as_str()).ok();
+    url.map(|url| url.authority().to_owned()).unwrap_or_default()
+}
+
+/// The sign-in here believes everybody, so a page in the person's browser must not reach it by a name of
+/// its own that it lets point to this machine (DNS rebinding): to the browser that would be one origin.
+async fn refuse_other_hosts(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Next) -> Response {
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let named = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    if named.is_some_and(|named| hosts.iter().any(|known| known.eq_ignore_ascii_case(named))) {
+        next.run(request).await
+    } else {
+        let [issuer, _] = hosts.as_ref();
+        (StatusCode::MISDIRECTED_REQUEST, format!("this server answers at {issuer} only\n")).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn status(uri: &str, host: Option<&str>) -> StatusCode {
+        let authorize = Router::new()
+            .route("/authorize", get(|| async { StatusCode::OK }))
+            .fallback(|| async { StatusCode::NOT_FOUND });
+        let token = Router::new()
+            .route("/token", get(|| async { StatusCode::CREATED }))
+            .fallback(|| async { StatusCode::IM_A_TEAPOT });
+        let issuer = Issuer::parse("http://localhost:9000").unwrap();
+        let router = router(authorize, &token, &issuer, "127.0.0.1:9000".parse().unwrap());
+        let mut request = Request::builder().uri(uri);
+        if let Some(host) = host {
+            request = request.header(HOST, host);
+        }
+        router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn each_path_reaches_its_function_and_unknown_ones_are_not_found() {
+        let host = Some("localhost:9000");
+        assert_eq!(status("/authorize", host).await, StatusCode::OK);
+        assert_eq!(status("/token", host).await, StatusCode::CREATED);
+        assert_eq!(status("/nothing", host).await, StatusCode::NOT_FOUND);
+        assert_eq!(status("/token/more", host).await, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_somebody_else_points_here_is_turned_away() {
+        for host in ["127.0.0.1:9000", "LOCALHOST:9000"] {
+            assert_eq!(status("/authorize", Some(host)).await, StatusCode::OK, "{host}");
+        }
+        for host in ["evil.example:9000", "localhost", "localhost:9001", "localhost:9000.evil.example", ""] {
+            assert_eq!(status("/authorize", Some(host)).await, StatusCode::MISDIRECTED_REQUEST, "{host}");
+        }
+        assert_eq!(status("/authorize", None).await, StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(status("http://localhost:9000/authorize", None).await, StatusCode::OK);
+    }
+}

@@ -1,0 +1,358 @@
+//! Starting and stopping the whole server in one process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
+use shared::aws::table::DEFAULT_PREFIX;
+use shared::aws::{self, DocumentStore, GrantStore, KeyStore, KeyStoreError, PolicyStore, StoreError};
+use shared::clock::{Clock, SystemClock};
+use shared::fetch::Fetcher;
+use shared::fetch::dns::SystemResolver;
+use shared::fetch::guard::{GuardError, GuardSettings, GuardedFetcher};
+use shared::fetch::host::DevelopmentHost;
+use shared::jose::{Keyring, WrapError};
+use shared::oauth::Issuer;
+use shared::oauth::issuer::IssuerError;
+use shared::random::{OsRandom, Random};
+use shared::resolver::Resolver;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::args::Args;
+use crate::data::{DataFile, DataFileError};
+use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
+use crate::front_door;
+use crate::key_wrap::{KeyFileError, LocalKeyWrap};
+use crate::seed::{PolicyChanges, Seed, SeedError};
+use crate::sign_in::LocalSignIn;
+use crate::table::{self, TableError};
+
+/// For how long a stop waits for requests that run: the longest honest one waits five seconds for a
+/// document, and a connection that sent half a request must not hold the process for ever.
+const STOP_MAX: Duration = Duration::from_secs(6);
+
+/// How to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes any.
+    pub listen: SocketAddr,
+    /// The issuer identifier; `http://` and the address listened on, if missing.
+    pub issuer: Option<Issuer>,
+    /// The data file; in memory, if missing.
+    pub data: Option<PathBuf>,
+    /// Changes to the policy in force.
+    pub policy: PolicyChanges,
+    /// Roots trusted besides the public ones.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Names on this machine that documents may be fetched from.
+    pub development: Vec<DevelopmentHost>,
+}
+
+impl Default for Config {
+    /// Any free port, in memory, without resources.
+    fn default() -> Self {
+        Self {
+            listen: ANY_PORT,
+            issuer: None,
+            data: None,
+            policy: PolicyChanges::default(),
+            roots: Vec::new(),
+            development: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What the switches ask for; reads the files that they name.
+    ///
+    /// # Errors
+    /// [`StartError::Seed`] or [`StartError::Root`] naming the switch.
+    pub fn from_args(args: &Args) -> Result<Self, StartError> {
+        let seed = args.seed.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
+        let mut roots = Vec::new();
+        for path in &args.trust_ca {
+            let refused = |reason: String| StartError::Root { path: path.clone(), reason };
+            let found: Result<Vec<_>, pem::Error> =
+                CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+            match found {
+                Ok(found) if found.is_empty() => return Err(refused("no certificate in it".to_owned())),
+                Ok(found) => roots.extend(found),
+                Err(pem::Error::Io(error)) => return Err(refused(error.to_string())),
+                Err(error) => return Err(refused(format!("{error:?}"))),
+            }
+        }
+        Ok(Self {
+            listen: args.listen,
+            issuer: args.issuer.clone(),
+            data: args.data.clone(),
+            policy: PolicyChanges { seed, resources: args.resource.clone(), settings: args.set.clone() },
+            roots,
+            development: args.resolve.iter().map(|resolve| resolve.development_host().clone()).collect(),
+        })
+    }
+}
+
+/// The outside world, which a test can hold in its own hands.
+#[derive(Clone)]
+pub struct Outside {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// Fetches strangers' URLs; the guarded fetcher, if missing.
+    pub fetcher: Option<Arc<dyn Fetcher>>,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(OsRandom), fetcher: None }
+    }
+}
+
+/// The server does not start. Every text is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Somebody else listens there.
+    #[error("--listen {addr} is already in use: stop the other process or choose another port")]
+    PortTaken {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// The system does not let us listen there.
+    #[error("--listen {addr}: {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address listened on makes no issuer.
+    #[error("{addr} cannot stand in the issuer identifier ({source}): name one with --issuer")]
+    Issuer {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: IssuerError,
+    },
+    /// A root certificate cannot be read.
+    #[error("--trust-ca {}: {reason}", .path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The data file cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataFileError),
+    /// The embedded database does not start.
+    #[error(transparent)]
+    DynamoDb(#[from] DynamoDbError),
+    /// The tables cannot be made.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The wrapping key cannot be had.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The keys in the data file are not for this issuer and this key file.
+    #[error(
+        "the keys in the data file belong to another issuer than {0}, or to another key file: use the --issuer and --listen it was made with, or a new --data file"
+    )]
+    ForeignKeys(Issuer),
+    /// The keys cannot be read or made.
+    #[error("keys: {0}")]
+    Keys(#[source] KeyStoreError),
+    /// The policy that was asked for is not one.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// The policy cannot be read or stored.
+    #[error("policy: {0}")]
+    Policy(#[from] StoreError),
+    /// The system's signals cannot be listened for.
+    #[error("signals: {0}")]
+    Signal(#[source] io::Error),
+    /// The fetcher cannot be made.
+    #[error("document fetcher: {0}")]
+    Fetcher(#[from] GuardError),
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    issuer: Issuer,
+    addr: SocketAddr,
+    dynamodb: DynamoDb,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    /// The issuer identifier.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where its DynamoDB listens.
+    pub fn dynamodb_endpoint(&self) -> String {
+        self.dynamodb.endpoint()
+    }
+
+    /// Stops accepting, finishes the requests that run, closes the data file.
+    pub async fn stop(mut self) {
+        // The receiver is gone only if serving has ended already.
+        self.stop.send(()).ok();
+        if tokio::time::timeout(STOP_MAX, &mut self.serving).await.is_err() {
+            self.serving.abort();
+        }
+        self.dynamodb.stop().await;
+    }
+}
+
+/// Starts everything: database, tables, keys, policy, functions.
+///
+/// # Errors
+/// [`StartError`], one line that says what to do.
+pub async fn start(config: Config, outside: Outside) -> Result<Running, StartError> {
+    // First of all: a second start fails here and touches nothing.
+    let (listener, addr) = listen(config.listen).await?;
+    let issuer = match &config.issuer {
+        Some(issuer) => issuer.clone(),
+        None => {
+            Issuer::parse(&format!("http://{addr}")).map_err(|source| StartError::Issuer { addr, source })?
+        }
+    };
+
+    let data = config.data.as_deref().map(DataFile::open).transpose()?;
+    let wrap = match &data {
+        Some(data) => LocalKeyWrap::in_file(&data.key_path(), outside.random.as_ref())?,
+        None => LocalKeyWrap::in_memory(outside.random.as_ref())?,
+    };
+    let dynamodb = DynamoDb::start(ANY_PORT, data).await?;
+    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap).await;
+    let router = match started {
+        Ok(router) => router,
+        Err(error) => {
+            dynamodb.stop().await;
+            return Err(error);
+        }
+    };
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+        // Sent or dropped: either way the owner wants no more.
+        stopped.await.ok();
+    });
+    let serving = tokio::spawn(async move { serving.await });
+    Ok(Running { issuer, addr, dynamodb, stop, serving })
+}
+
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    bound.await.map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken { addr },
+        _ => StartError::Listen { addr, source },
+    })
+}
+
+async fn router(
+    config: &Config,
+    outside: &Outside,
+    issuer: &Issuer,
+    addr: SocketAddr,
+    dynamodb: &DynamoDb,
+    wrap: &LocalKeyWrap,
+) -> Result<Router, StartError> {
+    let tables = table::create(&dynamodb.endpoint(), DEFAULT_PREFIX).await?;
+    let keys = Arc::new(Keyring::new(keys(&tables, issuer, wrap, outside).await?));
+    let policies = Arc::new(PolicyStore::new(tables.clone()));
+    change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
+
+    let fetcher = match &outside.fetcher {
+        Some(fetcher) => Arc::clone(fetcher),
+        None => guarded_fetcher(config, issuer, &outside.clock)?,
+    };
+    let resolver = Resolver::new(
+        issuer.clone(),
+        Arc::clone(&outside.clock),
+        fetcher,
+        DocumentStore::new(tables.clone()),
+        config.development.clone(),
+    );
+    let grants = GrantStore::new(tables);
+    let authorize = authorize::router(authorize::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        keys: Arc::clone(&keys),
+        grants: grants.clone(),
+        policies: Arc::clone(&policies),
+        resolver: Arc::new(resolver),
+        authenticator: Arc::new(LocalSignIn),
+    });
+    let token = token::router(token::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        keys,
+        grants,
+        policies,
+    });
+    Ok(front_door::router(authorize, &token, issuer, addr))
+}
+
+async fn keys(
+    tables: &aws::DynamoDb,
+    issuer: &Issuer,
+    wrap: &LocalKeyWrap,
+    outside: &Outside,
+) -> Result<shared::jose::KeySet, StartError> {
+    let store = KeyStore::new(tables.clone(), issuer.clone());
+    let explained = |error| match error {
+        KeyStoreError::Wrap(WrapError::Refused) => StartError::ForeignKeys(issuer.clone()),
+        error => StartError::Keys(error),
+    };
+    store.create_missing(wrap, outside.clock.as_ref(), outside.random.as_ref()).await.map_err(explained)?;
+    store.load(wrap).await.map_err(explained)
+}
+
+/// This process alone has the database, so nobody else can have changed the policy in between.
+async fn change_policy(
+    policies: &PolicyStore,
+    changes: &PolicyChanges,
+    clock: &dyn Clock,
+) -> Result<(), StartError> {
+    let current = policies.current(clock).await?;
+    let changed = changes.apply(&current.policy)?;
+    if changed != current.policy {
+        policies.replace(current.version, &changed).await?;
+    }
+    Ok(())
+}
+
+fn guarded_fetcher(
+    config: &Config,
+    issuer: &Issuer,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Fetcher>, StartError> {
+    let mut settings = GuardSettings::new(issuer.as_str());
+    settings.development.clone_from(&config.development);
+    settings.development_roots.clone_from(&config.roots);
+    let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), Arc::clone(clock))?;
+    Ok(Arc::new(fetcher))
+}
