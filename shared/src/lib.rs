@@ -10,3 +10,5 @@ pub mod client;
 pub mod clock;
 pub mod fetch;
 pub mod random;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,335 @@
+//! A client vendor's web server on loopback, with a certificate of its own authority and every misbehaviour
+//! that a fetcher must survive.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::fetch::host::{DevelopmentHost, DevelopmentHostError};
+
+/// Most bytes of a request's head; a test that sends more has a bug.
+const REQUEST_HEAD_MAX: usize = 16 * 1024;
+
+/// What a path answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// One whole response.
+    Whole(Response),
+    /// The head of a 200 with JSON, then a body of one byte per tick that never ends.
+    DripBody {
+        /// The tick.
+        every: Duration,
+    },
+    /// The status line, then headers of one byte per tick that never end.
+    DripHead {
+        /// The tick.
+        every: Duration,
+    },
+    /// The head of a 200 with JSON, then body as fast as it is read, without end.
+    EndlessBody,
+    /// The status line, then headers as fast as they are read, without end.
+    EndlessHead,
+    /// A 200 that promises more body than it sends before the connection closes.
+    BreakOff(Response),
+    /// Bytes that are no HTTP.
+    Raw(Vec<u8>),
+    /// The request is read and never answered.
+    Silence,
+}
+
+/// A response: status, header lines, body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header lines in order; `Content-Length` is added.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// 200 with a JSON body.
+    pub fn json(body: impl Into<Vec<u8>>) -> Self {
+        Self::status(200).header("Content-Type", "application/json").body(body)
+    }
+
+    /// An empty response with `status`.
+    pub fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// The same with one more header line.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same with this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    fn head(&self, content_length: Option<usize>) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(length) = content_length {
+            head.push_str(&format!("Content-Length: {length}\r\n"));
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Whole(response)
+    }
+}
+
+/// Which certificate the host shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerCertificate {
+    /// For the host, by the authority of [`MetadataHost::ca_pem`], valid for decades.
+    Valid,
+    /// As valid, but ended in the year 2000.
+    Expired,
+    /// For the host, by nobody but itself.
+    SelfSigned,
+    /// By the authority, for another host.
+    OtherHost,
+}
+
+/// A request that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The path and query that were asked for.
+    pub path: String,
+    /// The head as sent, request line included.
+    pub head: String,
+}
+
+/// The running host. Dropping it ends it.
+pub struct MetadataHost {
+    host: String,
+    address: SocketAddr,
+    ca_pem: String,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    answers: HashMap<String, Answer>,
+    connections: usize,
+    seen: Vec<Seen>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MetadataHost {
+    /// Starts a host named `host` with a valid certificate. Every path answers 404 until it is set.
+    ///
+    /// # Errors
+    /// If no loopback port is free or the certificate cannot be made.
+    pub async fn start(host: &str) -> io::Result<Self> {
+        Self::start_with(host, ServerCertificate::Valid).await
+    }
+
+    /// Starts a host that shows `certificate`.
+    ///
+    /// # Errors
+    /// If no loopback port is free or the certificate cannot be made.
+    pub async fn start_with(host: &str, certificate: ServerCertificate) -> io::Result<Self> {
+        let (ca_pem, tls) = tls(host, certificate)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&shared)));
+        Ok(Self { host: host.to_owned(), address, ca_pem, shared, accepting })
+    }
+
+    /// The authority to trust, as PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of `path` (which starts with a slash) by the host's name and port.
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}:{}{path}", self.host, self.address.port())
+    }
+
+    /// The entry that lets the guard dial this host.
+    ///
+    /// # Errors
+    /// If the host's name is not one reserved for development.
+    pub fn development_host(&self) -> Result<DevelopmentHost, DevelopmentHostError> {
+        DevelopmentHost::new(&self.host, self.address.port(), self.address.ip())
+    }
+
+    /// From now on `path` answers `answer`.
+    pub fn set(&self, path: &str, answer: impl Into<Answer>) {
+        self.shared.lock().answers.insert(path.to_owned(), answer.into());
+    }
+
+    /// How many connections were accepted, whatever came of them.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().connections
+    }
+
+    /// The requests so far, in order.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.shared.lock().seen.clone()
+    }
+}
+
+impl Drop for MetadataHost {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
+    // Dropped with this task, and every connection with it.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        shared.lock().connections += 1;
+        connections.spawn(serve(stream, tls.clone(), Arc::clone(&shared)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// One request per connection. A client that hangs up ends it; that is what many tests are about.
+async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> io::Result<()> {
+    let mut stream = tls.accept(stream).await?;
+    let head = read_head(&mut stream).await?;
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let answer = {
+        let mut state = shared.lock();
+        state.seen.push(Seen { path: path.clone(), head });
+        state.answers.get(&path).cloned()
+    };
+    write_answer(&mut stream, answer.unwrap_or(Answer::Whole(Response::status(404)))).await
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > REQUEST_HEAD_MAX {
+            return Err(io::Error::other("the request's head is too large"));
+        }
+        head.push(stream.read_u8().await?);
+    }
+    String::from_utf8(head).map_err(io::Error::other)
+}
+
+async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) -> io::Result<()> {
+    match answer {
+        Answer::Whole(response) => {
+            stream.write_all(&response.head(Some(response.body.len()))).await?;
+            stream.write_all(&response.body).await?;
+            stream.shutdown().await
+        }
+        Answer::DripBody { every } => {
+            stream.write_all(&Response::json("").head(None)).await?;
+            drip(stream, every).await
+        }
+        Answer::DripHead { every } => {
+            stream.write_all(b"HTTP/1.1 200 X\r\nX-Drip: ").await?;
+            drip(stream, every).await
+        }
+        Answer::EndlessBody => {
+            stream.write_all(&Response::json("").head(None)).await?;
+            repeat(stream, &[b' '; 1024]).await
+        }
+        Answer::EndlessHead => {
+            stream.write_all(b"HTTP/1.1 200 X\r\n").await?;
+            repeat(stream, b"X-More: and more\r\n").await
+        }
+        Answer::BreakOff(response) => {
+            stream.write_all(&response.head(Some(response.body.len() + 1))).await?;
+            stream.write_all(&response.body).await?;
+            stream.flush().await
+        }
+        Answer::Raw(bytes) => {
+            stream.write_all(&bytes).await?;
+            stream.shutdown().await
+        }
+        Answer::Silence => std::future::pending().await,
+    }
+}
+
+async fn drip(stream: &mut (impl AsyncWrite + Unpin), every: Duration) -> io::Result<()> {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        stream.write_all(b" ").await?;
+        stream.flush().await?;
+    }
+}
+
+async fn repeat(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    loop {
+        stream.write_all(bytes).await?;
+    }
+}
+
+/// The authority's certificate as PEM, and what the host shows.
+fn tls(host: &str, certificate: ServerCertificate) -> io::Result<(String, ServerConfig)> {
+    let mut ca = CertificateParams::new(Vec::new()).map_err(io::Error::other)?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().map_err(io::Error::other)?;
+    let ca_certificate = ca.self_signed(&ca_key).map_err(io::Error::other)?;
+    let issuer = Issuer::new(ca, ca_key);
+
+    let name = if certificate == ServerCertificate::OtherHost { "other.test" } else { host };
+    let mut leaf = CertificateParams::new(vec![name.to_owned()]).map_err(io::Error::other)?;
+    if certificate == ServerCertificate::Expired {
+        leaf.not_before = rcgen::date_time_ymd(1999, 1, 1);
+        leaf.not_after = rcgen::date_time_ymd(2000, 1, 1);
+    }
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let leaf = match certificate {
+        ServerCertificate::SelfSigned => leaf.self_signed(&key),
+        ServerCertificate::Valid | ServerCertificate::Expired | ServerCertificate::OtherHost => {
+            leaf.signed_by(&key, &issuer)
+        }
+    };
+    let chain: Vec<CertificateDer<'static>> = vec![leaf.map_err(io::Error::other)?.der().clone()];
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(io::Error::other)?;
+    Ok((ca_certificate.pem(), config))
+}
