@@ -1,4 +1,5 @@
 //! Client ID Metadata Documents: reading what a client's host published.
 
 pub mod document;
+pub mod freshness;
 pub mod json;
