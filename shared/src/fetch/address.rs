@@ -1,11 +1,11 @@
 //! Which addresses are the public internet's (FET-10 to FET-12; SECURITY 2).
 //!
 //! Written by hand from the IANA IPv4 and IPv6 Special-Purpose Address Registries: `ssrf-guard`, the best of
-//! the crates that were measured, lets most of 2001::/23 and 100:0:0:1::/64 pass, and the standard library has
+//! the crates that were measured, lets most of `2001::/23` and `100:0:0:1::/64` pass, and the standard library has
 //! no stable answer. Entries that the registries call globally reachable are refused too: no metadata
 //! document lives there (RFC 6890 lists them all the same).
 //!
-//! IPv6 turns the question around: only 2000::/3, the space IANA hands out, is public, and the
+//! IPv6 turns the question around: only `2000::/3`, the space IANA hands out, is public, and the
 //! special-purpose blocks inside it are not. Every form that embeds an IPv4 address in another prefix
 //! (mapped, compatible, translated, NAT64) is thereby refused without unpacking anything.
 
@@ -53,7 +53,7 @@ const IPV4: [Block<Ipv4Addr>; 19] = [
     v4([168, 63, 129, 16], 32, "Azure host agent"),
 ];
 
-/// Special-purpose blocks inside 2000::/3.
+/// Special-purpose blocks inside `2000::/3`.
 const IPV6: [Block<Ipv6Addr>; 5] = [
     // Teredo, benchmarking, ORCHID, AMT, AS112, and drone ids are inside.
     v6([0x2001, 0, 0], 23, "IETF protocol assignments (RFC 2928)"),
