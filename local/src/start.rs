@@ -20,6 +20,7 @@ use shared::jose::{Keyring, WrapError};
 use shared::oauth::Issuer;
 use shared::oauth::issuer::IssuerError;
 use shared::random::{OsRandom, Random};
+use shared::cimd::documents::Documents;
 use shared::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -287,13 +288,9 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let resolver = Resolver::new(
-        issuer.clone(),
-        Arc::clone(&outside.clock),
-        fetcher,
-        DocumentStore::new(tables.clone()),
-        config.development.clone(),
-    );
+    let documents =
+        Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let resolver = Resolver::new(issuer.clone(), documents, config.development.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),

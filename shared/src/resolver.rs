@@ -1,25 +1,15 @@
 //! Who is this client? (CID-01 to CID-07)
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use moka::future::Cache;
-
-use crate::aws::{DocumentStore, StoreError, StoredDocument};
-use crate::cimd::document::{DocumentError, DocumentRules, MetadataDocument};
-use crate::cimd::freshness::{Freshness, FreshnessRules, Lifetime};
+use crate::aws::StoreError;
+use crate::cimd::documents::{Documents, NoDocument};
 use crate::client::id::{ClientId, ClientUrlError, MetadataUrl, UrlRules};
 use crate::client::metadata::ClientMetadata;
-use crate::clock::{Clock, Timestamp};
+use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
-use crate::fetch::{FailureKind, FetchError, FetchKind, FetchRequest, Fetcher};
 use crate::grant::Mechanism;
 use crate::oauth::Issuer;
 use crate::policy::Policy;
 use crate::tool::ToolId;
-
-/// Documents that one process keeps in memory; the least used ones make room (CAC-19).
-const MEMORY_DOCUMENTS_MAX: u64 = 1_000;
 
 /// A client, known well enough to ask a person about it.
 #[derive(Clone, Debug)]
@@ -51,12 +41,9 @@ pub enum Refusal {
     /// The identifier is not known, and is not a URL that could be looked up.
     #[error("the client identifier is not known")]
     Unknown,
-    /// The document could not be fetched.
-    #[error("the metadata document could not be fetched: {0}")]
-    Fetch(#[from] FetchError),
-    /// The document is not acceptable.
-    #[error("the metadata document is not acceptable: {0}")]
-    Document(#[from] DocumentError),
+    /// There is no usable metadata document.
+    #[error(transparent)]
+    Document(#[from] NoDocument),
     /// Our own store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,39 +70,21 @@ impl Refusal {
         match self {
             Self::Url(_) => RefusalKind::Malformed,
             Self::Unknown => RefusalKind::Unknown,
-            Self::Document(_) => RefusalKind::Invalid,
-            Self::Fetch(error) => match error.kind() {
+            Self::Document(NoDocument::Document(_)) => RefusalKind::Invalid,
+            Self::Document(NoDocument::Fetch(error)) => match error.kind() {
                 FailureKind::Transient => RefusalKind::Temporary,
                 FailureKind::Deterministic | FailureKind::Gone => RefusalKind::Invalid,
             },
-            Self::Store(_) => RefusalKind::Ours,
+            Self::Document(NoDocument::Store(_)) | Self::Store(_) => RefusalKind::Ours,
         }
     }
-}
-
-#[derive(Debug)]
-struct Known {
-    document: MetadataDocument,
-    body: String,
-    fresh_until: Timestamp,
-}
-
-/// Why a look-up gave nothing that may be kept; shared by all who waited for it.
-#[derive(Clone, Debug)]
-enum Unkept {
-    Refused(Refusal),
-    /// Valid, but its host forbids keeping it (CAC-08).
-    ThisFlowOnly(Arc<Known>),
 }
 
 /// Resolves client identifiers.
 pub struct Resolver {
     issuer: Issuer,
-    clock: Arc<dyn Clock>,
-    fetcher: Arc<dyn Fetcher>,
-    documents: DocumentStore,
+    documents: Documents,
     development: Vec<DevelopmentHost>,
-    memory: Cache<String, Arc<Known>>,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -125,17 +94,10 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// A resolver that fetches with `fetcher` and shares documents through `documents`. `development`
-    /// lists names that stand outside the host rules; a deployment has none.
-    pub fn new(
-        issuer: Issuer,
-        clock: Arc<dyn Clock>,
-        fetcher: Arc<dyn Fetcher>,
-        documents: DocumentStore,
-        development: Vec<DevelopmentHost>,
-    ) -> Self {
-        let memory = Cache::builder().max_capacity(MEMORY_DOCUMENTS_MAX).build();
-        Self { issuer, clock, fetcher, documents, development, memory }
+    /// A resolver over `documents`. `development` lists names that stand outside the host rules; a
+    /// deployment has none.
+    pub fn new(issuer: Issuer, documents: Documents, development: Vec<DevelopmentHost>) -> Self {
+        Self { issuer, documents, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
@@ -156,7 +118,7 @@ impl Resolver {
             Err(ClientUrlError::NotHttps) => return Err(Refusal::Unknown),
             Err(error) => return Err(error.into()),
         };
-        let known = self.document(&url, policy, shown).await?;
+        let known = self.documents.find(&url, policy, shown).await?;
         Ok(Client {
             id: id.clone(),
             mechanism: Mechanism::MetadataDocument,
@@ -179,98 +141,4 @@ impl Resolver {
             development: self.development.clone(),
         }
     }
-
-    async fn document(
-        &self,
-        url: &MetadataUrl,
-        policy: &Policy,
-        shown: Option<&str>,
-    ) -> Result<Arc<Known>, Refusal> {
-        let key = url.as_str();
-        if let Some(known) = self.memory.get(key).await {
-            if self.clock.now() < known.fresh_until {
-                return Ok(known);
-            }
-            self.memory.invalidate(key).await;
-        }
-        let rules = document_rules(policy);
-        if let Some(body) = shown {
-            if let Some(stored) = self.stored(url, &rules).await? {
-                return Ok(Arc::new(stored));
-            }
-            let document = MetadataDocument::parse(url, body.as_bytes(), &rules)?;
-            return Ok(Arc::new(Known { document, body: body.to_owned(), fresh_until: self.clock.now() }));
-        }
-        // Everybody who asks for the same document at once waits for one look-up.
-        let found = self.memory.try_get_with_by_ref(key, self.look_up(url, policy, rules)).await;
-        found.or_else(|unkept| match &*unkept {
-            Unkept::Refused(refusal) => Err(refusal.clone()),
-            Unkept::ThisFlowOnly(known) => Ok(Arc::clone(known)),
-        })
-    }
-
-    async fn look_up(
-        &self,
-        url: &MetadataUrl,
-        policy: &Policy,
-        rules: DocumentRules,
-    ) -> Result<Arc<Known>, Unkept> {
-        match self.stored(url, &rules).await {
-            Ok(Some(known)) => return Ok(Arc::new(known)),
-            Ok(None) => {}
-            Err(refusal) => return Err(Unkept::Refused(refusal)),
-        }
-        self.fetch(url, policy, rules).await.unwrap_or_else(|refusal| Err(Unkept::Refused(refusal)))
-    }
-
-    /// The document in the shared cache, while it is fresh and still passes the rules.
-    async fn stored(&self, url: &MetadataUrl, rules: &DocumentRules) -> Result<Option<Known>, Refusal> {
-        let Some(stored) = self.documents.read(url.as_str()).await? else { return Ok(None) };
-        if self.clock.now() >= stored.fresh_until {
-            return Ok(None);
-        }
-        let document = MetadataDocument::parse(url, stored.body.as_bytes(), rules)?;
-        Ok(Some(Known { document, body: stored.body, fresh_until: stored.fresh_until }))
-    }
-
-    async fn fetch(
-        &self,
-        url: &MetadataUrl,
-        policy: &Policy,
-        rules: DocumentRules,
-    ) -> Result<Result<Arc<Known>, Unkept>, Refusal> {
-        let request = FetchRequest { url: url.url().clone(), kind: FetchKind::Document };
-        let fetched = self.fetcher.fetch(&request).await?;
-        let document = MetadataDocument::parse(url, &fetched.body, &rules)?;
-        let body = String::from_utf8_lossy(&fetched.body).into_owned();
-        let bounds = FreshnessRules {
-            floor: Duration::from_secs(policy.cache.floor_seconds),
-            default: Duration::from_secs(policy.cache.default_seconds),
-            ceiling: Duration::from_secs(policy.cache.ceiling_seconds),
-        };
-        match Freshness::of(&fetched, &bounds).lifetime {
-            Lifetime::OnlyThisFlow => {
-                let known = Known { document, body, fresh_until: fetched.received_at };
-                Ok(Err(Unkept::ThisFlowOnly(Arc::new(known))))
-            }
-            Lifetime::Reusable(lifetime) => {
-                let fresh_until = fetched.received_at.plus(lifetime);
-                let stored = StoredDocument {
-                    client_id: url.as_str().to_owned(),
-                    body: body.clone(),
-                    fetched_at: fetched.received_at,
-                    fresh_until,
-                };
-                if let Err(error) = self.documents.write(&stored).await {
-                    // The flow goes on with what is in memory (FM007).
-                    tracing::warn!(client_id = url.as_str(), reason = %error, "document not shared");
-                }
-                Ok(Ok(Arc::new(Known { document, body, fresh_until })))
-            }
-        }
-    }
-}
-
-fn document_rules(policy: &Policy) -> DocumentRules {
-    DocumentRules { client_name_required: policy.documents.require_client_name, private_use_schemes: false }
 }

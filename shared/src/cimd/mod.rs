@@ -3,3 +3,4 @@
 pub mod document;
 pub mod freshness;
 pub mod json;
+pub mod documents;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -122,6 +122,8 @@ pub struct Seen {
     pub path: String,
     /// The head as sent, request line included.
     pub head: String,
+    /// Whether the TLS session continued an earlier one instead of proving the certificate anew.
+    pub resumed: bool,
 }
 
 /// The running host. Dropping it ends it.
@@ -231,11 +233,12 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
 /// One request per connection. A client that hangs up ends it; that is what many tests are about.
 async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> io::Result<()> {
     let mut stream = tls.accept(stream).await?;
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
     let head = read_head(&mut stream).await?;
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let answer = {
         let mut state = shared.lock();
-        state.seen.push(Seen { path: path.clone(), head });
+        state.seen.push(Seen { path: path.clone(), head, resumed });
         state.answers.get(&path).cloned()
     };
     write_answer(&mut stream, answer.unwrap_or(Answer::Whole(Response::status(404)))).await

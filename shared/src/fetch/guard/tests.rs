@@ -78,6 +78,7 @@ async fn a_document_is_fetched_with_fixed_headers() {
     assert_eq!(host.connections(), 2, "nothing is kept between fetches");
     let [first, second] = &host.requests()[..] else { panic!("two requests") };
     assert_eq!(first, second, "no cookie, no condition, nothing learned");
+    assert!(!second.resumed, "the certificate is proved each time");
     let mut lines: Vec<_> = first.head.to_ascii_lowercase().lines().map(str::to_owned).collect();
     lines.sort();
     let version = env!("CARGO_PKG_VERSION");
@@ -209,6 +210,7 @@ async fn headers_are_bounded() {
 #[tokio::test]
 async fn a_slow_host_meets_the_one_deadline() {
     let every = Duration::from_millis(20);
+    let started = std::time::Instant::now();
     for slow in [Answer::DripBody { every }, Answer::DripHead { every }, Answer::Silence] {
         let error = fetch_within(slow, HURRIED).await.unwrap_err();
         assert_eq!((error, error.kind()), (FetchError::Deadline, FailureKind::Transient));
@@ -223,6 +225,7 @@ async fn a_slow_host_meets_the_one_deadline() {
     let settings = GuardSettings { deadline: HURRIED, ..GuardSettings::new("https://as.example") };
     let fetcher = GuardedFetcher::new(settings, Arc::new(Never), Arc::new(FixedClock)).unwrap();
     assert_eq!(fetcher.fetch(&document("https://app.example.com/c")).await, Err(FetchError::Deadline));
+    assert!(started.elapsed() < FETCH_MAX, "four fetches of a quarter of a second each");
 }
 
 /// A host that hangs up or talks nonsense.
@@ -407,4 +410,12 @@ async fn errors_carry_no_url_and_no_body() {
         ),
         Err(GuardError::UserAgent)
     ));
+}
+
+/// FET-07, FET-11: what a deployed program starts from.
+#[test]
+fn a_deployed_guard_has_no_exceptions() {
+    let settings = GuardSettings::new("https://as.example");
+    assert_eq!((settings.ports, settings.deadline), (vec![443], Duration::from_secs(5)));
+    assert!(settings.development.is_empty() && settings.development_roots.is_empty());
 }
