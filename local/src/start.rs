@@ -204,9 +204,9 @@ impl Running {
         self.addr
     }
 
-    /// Where its DynamoDB listens.
-    pub fn dynamodb_endpoint(&self) -> String {
-        self.dynamodb.endpoint()
+    /// Its DynamoDB.
+    pub fn dynamodb(&self) -> &DynamoDb {
+        &self.dynamodb
     }
 
     /// Stops accepting, finishes the requests that run, closes the data file.
@@ -278,7 +278,7 @@ async fn router(
     dynamodb: &DynamoDb,
     wrap: &LocalKeyWrap,
 ) -> Result<Router, StartError> {
-    let tables = table::create(&dynamodb.endpoint(), DEFAULT_PREFIX).await?;
+    let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
     // After what a wrong switch can fail at: the first keys bind a data file to its issuer for good.
