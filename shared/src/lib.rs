@@ -20,6 +20,6 @@ pub mod random;
 pub mod resolver;
 pub mod seal;
 pub mod secret;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tool;
