@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use dynoxide::Database;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -20,7 +22,7 @@ pub struct DynamoDb {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), String>>,
     // Let go last, when nothing serves from the file any more.
-    data: Option<DataFile>,
+    _data: Option<DataFile>,
 }
 
 /// The embedded DynamoDB cannot start.
@@ -63,7 +65,7 @@ impl DynamoDb {
             // Sent or dropped: either way the owner wants no more.
             stopped.await.ok();
         }));
-        Ok(Self { addr, stop, serving, data })
+        Ok(Self { addr, stop, serving, _data: data })
     }
 
     /// What `DYNAMODB_ENDPOINT` has to be for a client of this database.
@@ -71,9 +73,17 @@ impl DynamoDb {
         format!("http://{}", self.addr)
     }
 
-    /// The data file, if it is not in memory.
-    pub fn data(&self) -> Option<&DataFile> {
-        self.data.as_ref()
+    /// A client of this database, whatever the environment says: a developer's AWS profile, missing
+    /// region, or proxy must not come between this process and itself.
+    pub fn client(&self) -> Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(self.endpoint())
+            .region(Region::from_static("local"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .build();
+        Client::from_conf(config)
     }
 
     /// Stops accepting, finishes the requests that run, closes the file.

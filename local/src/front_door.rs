@@ -10,20 +10,20 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::HOST;
 use shared::oauth::Issuer;
+use tower::ServiceExt as _;
 use url::Url;
 
 /// Sends each request to the function whose route table has its path, and unknown paths to `authorize`,
 /// whose 404 people may see.
-pub fn router(authorize: Router, token: &Router, issuer: &Issuer, addr: SocketAddr) -> Router {
-    let mut router = Router::new();
-    let mut paths: Vec<_> = token::ROUTES.iter().map(|(_, path)| *path).collect();
-    paths.sort_unstable();
-    paths.dedup();
-    for path in paths {
-        router = router.route_service(path, token.clone());
-    }
+pub fn router(authorize: Router, token: Router, issuer: &Issuer, addr: SocketAddr) -> Router {
+    let dispatch = move |request: Request| {
+        let path = request.uri().path();
+        let is_token = token::ROUTES.iter().any(|(_, known)| *known == path);
+        let function = if is_token { token.clone() } else { authorize.clone() };
+        function.oneshot(request)
+    };
     let hosts = Arc::new([authority(issuer), addr.to_string()]);
-    router.fallback_service(authorize).layer(from_fn_with_state(hosts, refuse_other_hosts))
+    Router::new().fallback(dispatch).layer(from_fn_with_state(hosts, refuse_other_hosts))
 }
 
 fn authority(issuer: &Issuer) -> String {
@@ -48,7 +48,6 @@ async fn refuse_other_hosts(State(hosts): State<Arc<[String; 2]>>, request: Requ
 mod tests {
     use axum::body::Body;
     use axum::routing::get;
-    use tower::ServiceExt as _;
 
     use super::*;
 
@@ -60,7 +59,7 @@ mod tests {
             .route("/token", get(|| async { StatusCode::CREATED }))
             .fallback(|| async { StatusCode::IM_A_TEAPOT });
         let issuer = Issuer::parse("http://localhost:9000").unwrap();
-        let router = router(authorize, &token, &issuer, "127.0.0.1:9000".parse().unwrap());
+        let router = router(authorize, token, &issuer, "127.0.0.1:9000".parse().unwrap());
         let mut request = Request::builder().uri(uri);
         if let Some(host) = host {
             request = request.header(HOST, host);

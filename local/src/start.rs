@@ -205,9 +205,9 @@ impl Running {
         self.addr
     }
 
-    /// Where its DynamoDB listens.
-    pub fn dynamodb_endpoint(&self) -> String {
-        self.dynamodb.endpoint()
+    /// Its DynamoDB.
+    pub fn dynamodb(&self) -> &DynamoDb {
+        &self.dynamodb
     }
 
     /// Stops accepting, finishes the requests that run, closes the data file.
@@ -279,10 +279,11 @@ async fn router(
     dynamodb: &DynamoDb,
     wrap: &LocalKeyWrap,
 ) -> Result<Router, StartError> {
-    let tables = table::create(&dynamodb.endpoint(), DEFAULT_PREFIX).await?;
-    let keys = Arc::new(Keyring::new(keys(&tables, issuer, wrap, outside).await?));
+    let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
+    // After what a wrong switch can fail at: the first keys bind a data file to its issuer for good.
+    let keys = Arc::new(Keyring::new(keys(&tables, issuer, wrap, outside).await?));
 
     let fetcher = match &outside.fetcher {
         Some(fetcher) => Arc::clone(fetcher),
@@ -310,7 +311,7 @@ async fn router(
         grants,
         policies,
     });
-    Ok(front_door::router(authorize, &token, issuer, addr))
+    Ok(front_door::router(authorize, token, issuer, addr))
 }
 
 async fn keys(
@@ -352,4 +353,112 @@ fn guarded_fetcher(
     settings.development_roots.clone_from(&config.roots);
     let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), Arc::clone(clock))?;
     Ok(Arc::new(fetcher))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::oauth::server_metadata::path;
+
+    use super::*;
+    use crate::demo::browser::Wire;
+    use crate::testing::Folder;
+
+    async fn get(running: &Running, path: &str) -> String {
+        let url = format!("http://{}{path}", running.addr());
+        Wire::new().unwrap().get(&url).await.unwrap().body
+    }
+
+    async fn run(config: &Config) -> Result<Running, StartError> {
+        start(config.clone(), Outside::default()).await
+    }
+
+    fn with_resource(resource: &str) -> PolicyChanges {
+        PolicyChanges { resources: vec![resource.to_owned()], ..PolicyChanges::default() }
+    }
+
+    #[tokio::test]
+    async fn keys_and_policy_outlive_a_restart_with_a_data_file() {
+        let folder = Folder::new();
+        let mut config = Config {
+            data: Some(folder.path().join("nameplate.db")),
+            issuer: Some(Issuer::parse("http://localhost:9000").unwrap()),
+            policy: with_resource("https://a.example/mcp"),
+            ..Config::default()
+        };
+        let first = run(&config).await.unwrap();
+        let keys = get(&first, path::JWKS).await;
+        assert!(keys.contains("\"ES256\""), "{keys}");
+        first.stop().await;
+
+        config.policy = with_resource("https://b.example/mcp");
+        let second = run(&config).await.unwrap();
+        assert_eq!(get(&second, path::JWKS).await, keys);
+        let metadata = get(&second, path::METADATA).await;
+        assert!(metadata.contains("https://a.example/mcp") && metadata.contains("https://b.example/mcp"));
+
+        let in_use = run(&config).await.unwrap_err();
+        assert!(matches!(in_use, StartError::Data(DataFileError::InUse(_))), "{in_use}");
+        second.stop().await;
+
+        config.issuer = Some(Issuer::parse("http://localhost:9001").unwrap());
+        let foreign = run(&config).await.unwrap_err();
+        assert!(matches!(foreign, StartError::ForeignKeys(_)), "{foreign}");
+        config.issuer = Some(Issuer::parse("http://localhost:9000").unwrap());
+        std::fs::remove_file(folder.path().join("nameplate.db.key")).unwrap();
+        let foreign = run(&config).await.unwrap_err();
+        assert!(matches!(foreign, StartError::ForeignKeys(_)), "{foreign}");
+    }
+
+    #[tokio::test]
+    async fn without_a_data_file_every_start_has_keys_of_its_own() {
+        let (first, second) =
+            (run(&Config::default()).await.unwrap(), run(&Config::default()).await.unwrap());
+        assert_ne!(get(&first, path::JWKS).await, get(&second, path::JWKS).await);
+        first.stop().await;
+        second.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_said_plainly_and_a_stopped_server_lets_go_of_it() {
+        let first = run(&Config::default()).await.unwrap();
+        let config = Config { listen: first.addr(), ..Config::default() };
+        let taken = run(&config).await.unwrap_err();
+        assert!(matches!(taken, StartError::PortTaken { addr } if addr == first.addr()), "{taken}");
+        first.stop().await;
+        run(&config).await.unwrap().stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_unusable_policy_stops_the_start_and_leaves_the_data_file_usable() {
+        let folder = Folder::new();
+        let mut config = Config {
+            data: Some(folder.path().join("nameplate.db")),
+            policy: with_resource("http://a.example/mcp"),
+            ..Config::default()
+        };
+        let refused = run(&config).await.unwrap_err();
+        assert!(matches!(refused, StartError::Seed(SeedError::Resource(_))), "{refused}");
+        let line = refused.to_string();
+        assert!(line.starts_with("--resource") && !line.contains('\n'), "{line}");
+        config.policy = PolicyChanges::default();
+        config.issuer = Some(Issuer::parse("http://localhost:9000").unwrap());
+        run(&config).await.unwrap().stop().await;
+    }
+
+    #[test]
+    fn a_root_that_is_no_certificate_is_refused_by_the_name_of_the_switch() {
+        let folder = Folder::new();
+        let path = folder.path().join("root.pem");
+        let read = || {
+            let file = path.to_str().unwrap();
+            Config::from_args(&Args::from_command_line(["local", "--trust-ca", file]).unwrap())
+        };
+        for content in [None, Some(""), Some("nonsense"), Some("-----BEGIN CERTIFICATE-----\n!\n")] {
+            if let Some(content) = content {
+                std::fs::write(&path, content).unwrap();
+            }
+            let refused = read().unwrap_err().to_string();
+            assert!(refused.starts_with("--trust-ca ") && !refused.contains('\n'), "{refused}");
+        }
+    }
 }

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, TableDescription, TimeToLiveSpecification, TimeToLiveStatus,
 };
+use shared::aws::DynamoDb;
 use shared::aws::table::{Index, TABLES, Table};
-use shared::aws::{DynamoDb, connect};
 
 /// The tables cannot be made, or are not ours.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +25,11 @@ pub enum TableError {
     OtherVersion(String),
 }
 
-/// Connects to `endpoint` and makes every table that is not there yet, TTL included.
+/// Makes every table that is not there yet, TTL included.
 ///
 /// # Errors
 /// [`TableError`]; calling again is safe.
-pub async fn create(endpoint: &str, prefix: &str) -> Result<DynamoDb, TableError> {
-    let client = connect(Some(endpoint)).await;
+pub async fn create(client: Client, prefix: &str) -> Result<DynamoDb, TableError> {
     let dynamodb = DynamoDb::new(client.clone(), prefix.to_owned());
     for table in TABLES {
         let name = dynamodb.name(*table);
@@ -141,9 +140,9 @@ mod tests {
         let start = async || DynamoDb::start(ANY_PORT, Some(DataFile::open(&path).unwrap())).await.unwrap();
 
         let first = start().await;
-        let tables = create(&first.endpoint(), DEFAULT_PREFIX).await.unwrap();
-        create(&first.endpoint(), DEFAULT_PREFIX).await.unwrap();
-        let client = connect(Some(&first.endpoint())).await;
+        let tables = create(first.client(), DEFAULT_PREFIX).await.unwrap();
+        create(first.client(), DEFAULT_PREFIX).await.unwrap();
+        let client = first.client();
         let key = AttributeValue::S("k".to_owned());
         client.put_item().table_name(tables.name(KEYS)).item(KEYS.key, key.clone()).send().await.unwrap();
         for table in TABLES {
@@ -155,8 +154,8 @@ mod tests {
         first.stop().await;
 
         let second = start().await;
-        let tables = create(&second.endpoint(), DEFAULT_PREFIX).await.unwrap();
-        let client = connect(Some(&second.endpoint())).await;
+        let tables = create(second.client(), DEFAULT_PREFIX).await.unwrap();
+        let client = second.client();
         let item = client.get_item().table_name(tables.name(KEYS)).key(KEYS.key, key).send().await.unwrap();
         assert!(item.item.is_some());
         second.stop().await;
@@ -165,11 +164,11 @@ mod tests {
     #[tokio::test]
     async fn tables_of_another_shape_are_not_touched() {
         let database = DynamoDb::start(ANY_PORT, None).await.unwrap();
-        let client = connect(Some(&database.endpoint())).await;
+        let client = database.client();
         let other = Table { key: "other", ..KEYS };
         let name = format!("{DEFAULT_PREFIX}{}", KEYS.name);
         create_one(&client, &name, &other).await.unwrap();
-        let refused = create(&database.endpoint(), DEFAULT_PREFIX).await.unwrap_err();
+        let refused = create(database.client(), DEFAULT_PREFIX).await.unwrap_err();
         assert!(matches!(refused, TableError::OtherVersion(table) if table == name));
         database.stop().await;
     }
@@ -183,7 +182,7 @@ mod tests {
             indexes: &[Index { name: "by_user", key: "user", sort: Some("last_used") }],
         };
         let database = DynamoDb::start(ANY_PORT, None).await.unwrap();
-        let client = connect(Some(&database.endpoint())).await;
+        let client = database.client();
         create_one(&client, "indexed", &INDEXED).await.unwrap();
         create_one(&client, "indexed", &INDEXED).await.unwrap();
         let without = Table { indexes: &[], ..INDEXED };

@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
-/// Characters of a secret that are shown: enough to recognise it in the next line, too few to use it.
-const SHOWN_MAX: usize = 8;
+/// Characters shown of each end of a secret: enough to recognise it in a later line, too few to use it.
+const SHOWN_MAX: usize = 4;
+
+/// A secret shorter than this shows nothing: what is hidden must stay beyond guessing.
+const SHORT_MAX: usize = 32;
 
 /// Writes the story down as it happens.
 #[derive(Debug)]
@@ -59,14 +62,15 @@ impl<W: Write> Narrator<W> {
     }
 }
 
-/// The beginning of a secret, and its length.
+/// Both ends of a secret, and its length: tokens of one kind begin alike.
 pub fn shortened(secret: &str) -> String {
     let length = secret.chars().count();
-    if length <= SHOWN_MAX * 2 {
+    if length < SHORT_MAX {
         return format!("... ({length} characters)");
     }
-    let beginning: String = secret.chars().take(SHOWN_MAX).collect();
-    format!("{beginning}... ({length} characters)")
+    let first: String = secret.chars().take(SHOWN_MAX).collect();
+    let last: String = secret.chars().skip(length.saturating_sub(SHOWN_MAX)).collect();
+    format!("{first}...{last} ({length} characters)")
 }
 
 #[cfg(test)]
@@ -74,9 +78,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_its_beginning_only_and_a_short_one_nothing() {
-        let secret = "abcdefghijklmnopqrstuvwxyz";
-        assert_eq!(shortened(secret), "abcdefgh... (26 characters)");
+    fn a_secret_shows_its_ends_only_and_a_short_one_nothing() {
+        let secret = format!("abcd{}wxyz", "-".repeat(32));
+        assert_eq!(shortened(&secret), "abcd...wxyz (40 characters)");
         assert_eq!(shortened("abcdefghijklmnop"), "... (16 characters)");
         assert_eq!(shortened(""), "... (0 characters)");
     }

@@ -72,12 +72,19 @@ pub struct Story<'a, W> {
     wire: Wire,
     browser: Browser,
     random: &'a dyn Random,
+    fetches: &'a (dyn Fn() -> usize + Sync),
 }
 
 impl<'a, W: Write> Story<'a, W> {
-    /// A story about `stage`, told by `narrator`.
-    pub fn new(stage: &'a Stage, narrator: &'a mut Narrator<W>, wire: Wire, random: &'a dyn Random) -> Self {
-        Self { stage, narrator, browser: Browser::new(wire.clone()), wire, random }
+    /// A story about `stage`, told by `narrator`. `fetches` counts how often the document was asked for.
+    pub fn new(
+        stage: &'a Stage,
+        narrator: &'a mut Narrator<W>,
+        wire: Wire,
+        random: &'a dyn Random,
+        fetches: &'a (dyn Fn() -> usize + Sync),
+    ) -> Self {
+        Self { stage, narrator, browser: Browser::new(wire.clone()), wire, random, fetches }
     }
 
     /// Plays it from the first knock to the refused refresh token.
@@ -155,7 +162,8 @@ impl<'a, W: Write> Story<'a, W> {
         let page = self.browser.open(&format!("{endpoint}?{query}")).await?;
         self.expect(&page, StatusCode::OK)?;
         let sign_in = page.form("sign in", |form| form.has_field(USER_NAME))?;
-        self.narrator.say("a sign-in page; nothing was fetched for a stranger, and nothing stored")?;
+        self.fetched(0)?;
+        self.narrator.say("a sign-in page: Nameplate fetches nothing for a stranger")?;
 
         self.narrator.step(&format!("Sign in as {PERSON}"))?;
         self.narrator.sent(&format!("POST {} with the user name {PERSON}", page.url.path()))?;
@@ -164,6 +172,7 @@ impl<'a, W: Write> Story<'a, W> {
         self.expect(&page, StatusCode::OK)?;
         let says_yes = |button: &&(String, String)| button.1 == YES;
         let consent = page.form("consent", |form| form.buttons.iter().any(|button| says_yes(&button)))?;
+        self.fetched(1)?;
         self.narrator.say("the consent page: Nameplate has now read the client's metadata document")?;
 
         self.narrator.step("Allow it")?;
@@ -183,6 +192,13 @@ impl<'a, W: Write> Story<'a, W> {
         same("state", &state, &callback.state)?;
         same("iss", issuer, &callback.iss)?;
         Ok((verifier, callback))
+    }
+
+    fn fetched(&self, times: usize) -> Result<(), StoryError> {
+        match (self.fetches)() {
+            found if found == times => Ok(()),
+            found => Err(unexpected(&format!("{times} fetches of the document"), &found.to_string())),
+        }
     }
 
     async fn redeem(
