@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{self, DocumentStore, GrantStore, KeyStore, KeyStoreError, PolicyStore, StoreError};
+use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
 use shared::fetch::dns::SystemResolver;
@@ -20,7 +21,6 @@ use shared::jose::{Keyring, WrapError};
 use shared::oauth::Issuer;
 use shared::oauth::issuer::IssuerError;
 use shared::random::{OsRandom, Random};
-use shared::cimd::documents::Documents;
 use shared::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -289,8 +289,7 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let documents =
-        Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
     let resolver = Resolver::new(issuer.clone(), documents, config.development.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {

@@ -52,8 +52,7 @@ impl ScriptedFetcher {
 
     /// From now on `url` answers with `body` of `media_type`.
     pub fn answer_bytes(&self, url: &str, body: Vec<u8>, media_type: &str) {
-        let scripted =
-            Scripted { body: body.into(), media_type: media_type.to_owned(), cache_control: None };
+        let scripted = Scripted { body: body.into(), media_type: media_type.to_owned(), cache_control: None };
         locked(&self.script).insert(url.to_owned(), Ok(scripted));
     }
 
