@@ -1,1 +1,13 @@
-//! h
+//! What the stories of `suite` stand on: a world with a database and a clock, instances of the server in
+//! it, and browsers and clients that talk to them through the front door.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails the test that uses it")]
+
+mod browser;
+mod client;
+mod response;
+mod world;
+
+pub use browser::Browser;
+pub use client::{CHALLENGE, CLIENT_ID, LOOPBACK_CLIENT_ID, Request, Tokens, VERIFIER, form, token_request};
+pub use response::Answer;
+pub use world::{ISSUER, Instance, RESOURCE, World, document, loopback_document};

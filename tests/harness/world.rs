@@ -1,0 +1,208 @@
+//! A world: one database, one clock, the metadata hosts out there. Instances of the server live in it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
+use local::key_wrap::LocalKeyWrap;
+use local::sign_in::LocalSignIn;
+use shared::aws::{DocumentStore, DynamoDb, GrantStore, KeyStore, PolicyStore};
+use shared::cimd::documents::Documents;
+use shared::clock::Clock;
+use shared::fetch::Fetcher;
+use shared::jose::Keyring;
+use shared::oauth::Issuer;
+use shared::policy::Policy;
+use shared::random::{OsRandom, Random};
+use shared::resolver::Resolver;
+use shared::testing::calls::Calls;
+use shared::testing::clock::TestClock;
+use shared::testing::fetcher::ScriptedFetcher;
+use tower::ServiceExt as _;
+
+use crate::client::{CLIENT_ID, LOOPBACK_CLIENT_ID};
+use crate::response::Answer;
+
+/// The issuer of every story.
+pub const ISSUER: &str = "https://as.example";
+
+/// The MCP server of every story.
+pub const RESOURCE: &str = "https://mcp.example/mcp";
+
+const PREFIX: &str = "test-";
+
+/// One database, one clock, one outside.
+pub struct World {
+    /// The clock of all instances.
+    pub clock: Arc<TestClock>,
+    /// What the metadata hosts answer; counts.
+    pub fetcher: Arc<ScriptedFetcher>,
+    embedded: Embedded,
+    wrap: LocalKeyWrap,
+}
+
+impl World {
+    /// A world in which the stories' clients publish their documents and the stories' resource is
+    /// registered.
+    pub async fn new() -> Self {
+        Self::with_policy(&policy()).await
+    }
+
+    /// A world with another policy.
+    pub async fn with_policy(policy: &Policy) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let fetcher = Arc::new(ScriptedFetcher::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        fetcher.answer(CLIENT_ID, &document(CLIENT_ID), None);
+        fetcher.answer(LOOPBACK_CLIENT_ID, &loopback_document(), None);
+        let embedded = Embedded::start(ANY_PORT, None).await.unwrap();
+        let wrap = LocalKeyWrap::in_memory(&OsRandom).unwrap();
+        let tables = local::table::create(&embedded.endpoint(), PREFIX).await.unwrap();
+        let issuer = Issuer::parse(ISSUER).unwrap();
+        let keys = KeyStore::new(tables.clone(), issuer);
+        keys.create_missing(&wrap, clock.as_ref(), &OsRandom).await.unwrap();
+        assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
+        Self { clock, fetcher, embedded, wrap }
+    }
+
+    /// Another instance of the server: own memory, same database.
+    pub async fn instance(&self) -> Instance {
+        let calls = Calls::default();
+        let client = shared::aws::connect(Some(&self.embedded.endpoint())).await;
+        let tables = DynamoDb::new(calls.count(&client), PREFIX.to_owned());
+        let issuer = Issuer::parse(ISSUER).unwrap();
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let keys = KeyStore::new(tables.clone(), issuer.clone()).load(&self.wrap).await.unwrap();
+        let keys = Arc::new(Keyring::new(keys));
+        let policies = Arc::new(PolicyStore::new(tables.clone()));
+        let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
+        let documents = Documents::new(Arc::clone(&clock), fetcher, DocumentStore::new(tables.clone()));
+        let authorize = authorize::App {
+            issuer: issuer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            keys: Arc::clone(&keys),
+            grants: GrantStore::new(tables.clone()),
+            policies: Arc::clone(&policies),
+            resolver: Arc::new(Resolver::new(issuer.clone(), documents, Vec::new())),
+            authenticator: Arc::new(LocalSignIn),
+        };
+        let token = token::App {
+            issuer,
+            clock,
+            random,
+            keys: Arc::clone(&keys),
+            grants: GrantStore::new(tables.clone()),
+            policies: Arc::clone(&policies),
+        };
+        calls.take();
+        Instance {
+            authorize: authorize::router(authorize),
+            token: token::router(token),
+            calls,
+            keys,
+            policies,
+            tables,
+        }
+    }
+
+    /// Where the database listens.
+    pub fn dynamodb_endpoint(&self) -> String {
+        self.embedded.endpoint()
+    }
+
+    /// Stops the database: from then on every call to it fails.
+    pub async fn stop_database(self) {
+        self.embedded.stop().await;
+    }
+}
+
+/// One instance of the server.
+#[derive(Clone)]
+pub struct Instance {
+    authorize: Router,
+    token: Router,
+    /// What it sent to DynamoDB.
+    pub calls: Calls,
+    /// Its keys.
+    pub keys: Arc<Keyring>,
+    /// Its view of the policy.
+    pub policies: Arc<PolicyStore>,
+    /// Its tables.
+    pub tables: DynamoDb,
+}
+
+impl Instance {
+    /// Sends `request` to the function whose route it is.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let path = request.uri().path();
+        let router = if token::ROUTES.iter().any(|(_, route)| *route == path) {
+            &self.token
+        } else {
+            &self.authorize
+        };
+        let response: Response = router.clone().oneshot(request).await.unwrap();
+        Answer::read(response).await
+    }
+
+    /// `GET path`, without cookies.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// `POST path` with a form, without cookies.
+    pub async fn post(&self, path: &str, form: String) -> Answer {
+        let request = Request::post(path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form))
+            .unwrap();
+        self.send(request).await
+    }
+}
+
+fn policy() -> Policy {
+    let json = serde_json::json!({
+        "resources": [
+            {
+                "resource": RESOURCE,
+                "name": "Notes",
+                "scopes": [
+                    {"name": "notes:read", "description": "read your notes"},
+                    {"name": "notes:write", "description": "change your notes"},
+                ],
+                "default_scopes": ["notes:read"],
+            },
+            {"resource": "https://mcp2.example", "scopes": [{"name": "files"}]},
+        ],
+    });
+    Policy::from_json(&json.to_string()).unwrap()
+}
+
+/// The document of a web client at `client_id`.
+pub fn document(client_id: &str) -> String {
+    serde_json::json!({
+        "client_id": client_id,
+        "client_name": "Example Agent",
+        "redirect_uris": ["https://app.example.com/callback", "https://app.example.com/other?tenant=1"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })
+    .to_string()
+}
+
+/// A document in the shape of Claude Code's: portless loopback redirects, no `application_type`.
+pub fn loopback_document() -> String {
+    serde_json::json!({
+        "client_id": LOOPBACK_CLIENT_ID,
+        "client_name": "Example Code",
+        "redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })
+    .to_string()
+}
