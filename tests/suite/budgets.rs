@@ -36,7 +36,7 @@ async fn a_stranger_reads_nothing_writes_nothing_and_fetches_nothing() {
 async fn the_code_flow_keeps_its_budget() {
     let world = World::new().await;
     let warm = world.instance().await;
-    Browser::signed_in(&warm, "grace").await;
+    Browser::signed_in(&warm, "grace").await.get(&Request::default().path()).await.assert_page(200);
     let instance = world.instance().await;
     let mut browser = Browser::signed_in(&instance, "ada").await;
     let mut whole = instance.calls.take().len();
