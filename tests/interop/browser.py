@@ -44,9 +44,9 @@ class Page(HTMLParser):
     def __init__(self, html: str):
         super().__init__(convert_charrefs=True)
         self.forms: list[dict] = []
+        self.links: list[str] = []
         self.words: list[str] = []
         self.scripts = 0
-        self.meta_refresh = ""
         self._form: dict | None = None
         self._button: dict | None = None
         self._silent = 0
@@ -59,8 +59,8 @@ class Page(HTMLParser):
             self._silent += 1
         if tag == "script":
             self.scripts += 1
-        if tag == "meta" and a.get("http-equiv", "").lower() == "refresh":
-            self.meta_refresh = a.get("content", "")
+        if tag == "a" and a.get("href"):
+            self.links.append(a["href"])
         if tag == "form":
             self._form = {"action": a.get("action", ""), "method": a.get("method", "get").lower(), "fields": [], "buttons": []}
             self.forms.append(self._form)
@@ -255,8 +255,16 @@ class Browser:
             page = Page(text) if "html" in response.get("content-type", "") else None
             self.note(kind="page", status=status, url=url, headers=dict(response.items()), cookies=cookies,
                       text=page.text if page else text, scripts=page.scripts if page else 0, forms=page.forms if page else [])
-            if page is None or status != 200 or not page.forms:
+            if page is None or status != 200:
                 return url
+            if not page.forms:
+                # A server may leave a person who refused on its own page, with a way back to the client.
+                away = [link for link in (urljoin(url, link) for link in page.links) if origin_of(link) != origin_of(url)]
+                if self.decision != "deny" or not away:
+                    return url
+                method, url, body, form_sources = "GET", away[0], None, None
+                headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+                continue
             # The same page again with the same answer would go round for ever.
             form, button = self.decide(page)
             fields = self.fill(form)

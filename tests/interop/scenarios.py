@@ -1,7 +1,8 @@
 """The scenarios: which client meets which server, and what must be true afterwards. `scenarios.py LOCAL_BIN [WORD...]`.
 
-A scenario is a function with a sentence for a name. `@scenario(...)` says which lines of the table in README.md it
-stands for. Each gets a `World` and fails by an exception. With words, only the scenarios whose names contain all run.
+A scenario is a function with a sentence for a name, marked `@scenario()`; its first line names the requirements it proves
+(docs/conformance.md). It gets a `World` and fails by an exception. With words, only the scenarios whose names contain all
+of them run.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def check_exchanges(world: World, exchanges: list[Exchange]) -> None:
                 same(e.json["token_type"].lower(), "bearer", f"{where}: token_type")
                 same(e.json["scope"], SCOPE, f"{where}: scope")
                 true(isinstance(e.json["expires_in"], int) and 0 < e.json["expires_in"] <= 600, f"{where}: expires_in {e.json['expires_in']}")
+        if 300 <= e.status < 400 and e.method == "POST":
+            same(e.status, 303, f"{where}: redirect after a form")
         if e.path.startswith("/authorize") and e.method != "OPTIONS":
             true("access-control-allow-origin" not in e.headers, f"{where}: CORS on a page")
 
@@ -164,6 +167,7 @@ def sdk_by_document(world: World, client: str, server: str, document: str, host:
 
 @scenario()
 def the_python_client_meets_the_python_server(world: World):
+    """AUT-16, AUT-23, AUT-27, JWT-01, JWT-03, JWT-04, JWT-07, JWT-08, MET-06, REF-01, TOK-02, TOK-03, TOK-14, CID-06."""
     outcome = sdk_by_document(world, "python_sdk", "python_sdk", "claude-code", "127.0.0.1", refreshes=3)
     first = next(e.query for e in outcome.exchanges if e.path == "/authorize")
     # It asks for offline_access where the metadata offers it, and for consent together with it.
@@ -175,11 +179,13 @@ def the_python_client_meets_the_python_server(world: World):
 
 @scenario()
 def the_python_client_meets_the_typescript_server(world: World):
+    """RED-03, JWT-05, PRM-01, PRM-02."""
     sdk_by_document(world, "python_sdk", "typescript_sdk", "claude-code", "localhost")
 
 
 @scenario()
 def the_typescript_client_meets_the_typescript_server(world: World):
+    """RED-03, AUT-16, AUT-23, REF-01, REF-07, TOK-14, PRM-01, PRM-02, CID-06."""
     outcome = sdk_by_document(world, "typescript_sdk", "typescript_sdk", "claude-code", "localhost", refreshes=3)
     first = next(e.query for e in outcome.exchanges if e.path == "/authorize")
     true("offline_access" not in first["scope"].split(), "this SDK asks for offline_access now: update README.md")
@@ -188,11 +194,13 @@ def the_typescript_client_meets_the_typescript_server(world: World):
 
 @scenario()
 def the_typescript_client_meets_the_python_server(world: World):
+    """RED-02, JWT-05, MET-06."""
     sdk_by_document(world, "typescript_sdk", "python_sdk", "claude-code", "127.0.0.1")
 
 
 @scenario()
 def a_document_with_a_port_matches_any_port(world: World):
+    """RED-02."""
     for client in SDKS:
         sdk_by_document(world, client, "python_sdk", "editor", "127.0.0.1")
 
@@ -207,6 +215,7 @@ def the_python_client_starts_over_when_its_token_is_refused(world: World):
 
 @scenario()
 def one_document_is_fetched_once_for_all_who_use_it(world: World):
+    """CAC-01, FET-08, FET-18."""
     before = world.documents.count("editor")
     for client in SDKS:
         for user in ("bob", "carol"):
@@ -220,6 +229,7 @@ def one_document_is_fetched_once_for_all_who_use_it(world: World):
 
 @scenario()
 def the_consent_page_names_both_hosts_and_the_scope(world: World):
+    """AUT-07, CON-01, CON-02, CON-04."""
     outcome = sdk_by_document(world, "python_sdk", "python_sdk", "claude-code", "localhost")
     consent = [page for page in outcome.pages if page["kind"] == "page" and page["forms"]][-1]["text"]
     for wanted in ("client.example", "localhost", "Claude Code", "Call the tools of this server"):
@@ -228,6 +238,7 @@ def the_consent_page_names_both_hosts_and_the_scope(world: World):
 
 @scenario()
 def a_person_who_refuses_sends_the_client_an_error_with_state_and_iss(world: World):
+    """AUT-22, AUT-23, AUT-25, CON-10."""
     config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(world, "claude-code")
     outcome = world.run_client("oauth4webapi", config, decision="deny")
     check_exchanges(world, outcome.exchanges)
@@ -238,6 +249,7 @@ def a_person_who_refuses_sends_the_client_an_error_with_state_and_iss(world: Wor
 
 @scenario()
 def a_token_for_one_server_is_refused_by_the_other(world: World):
+    """JWT-05, JWT-08."""
     for at, elsewhere in (("python_sdk", "typescript_sdk"), ("typescript_sdk", "python_sdk")):
         outcome = sdk_by_document(world, "python_sdk", at, "claude-code", "127.0.0.1")
         token = outcome.result["tokens"][-1]["access_token"]
@@ -248,6 +260,7 @@ def a_token_for_one_server_is_refused_by_the_other(world: World):
 
 @scenario()
 def the_same_browser_asks_for_consent_again_on_loopback(world: World):
+    """AUT-29."""
     profile = world.folder / "profile.json"
     config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(world, "claude-code")
     for _ in range(2):
@@ -272,16 +285,19 @@ def by_the_letter(world: World, document: str = "claude-code", host: str = "127.
 
 @scenario()
 def a_strict_client_accepts_every_answer(world: World):
+    """AUT-06, JWT-03, MET-05, REF-04, REF-05, TOK-03."""
     by_the_letter(world, refresh_with=[{}, {"resource": world.resources["python_sdk"]}, {"scope": SCOPE}])
 
 
 @scenario()
 def a_loopback_redirect_works_on_ipv6(world: World):
+    """RED-02."""
     by_the_letter(world, document="editor", host="[::1]")
 
 
 @scenario()
 def a_document_without_optional_members_is_enough(world: World):
+    """DOC-24."""
     config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1", "refresh_with": []} | metadata_document(world, "plain")
     outcome = world.run_client("oauth4webapi", config)
     check_exchanges(world, outcome.exchanges)
@@ -291,23 +307,27 @@ def a_document_without_optional_members_is_enough(world: World):
 
 @scenario()
 def state_comes_back_byte_for_byte(world: World):
+    """AUT-22."""
     by_the_letter(world, state="a+b %2B&c=d/~é€\"<>" + "x" * 1500)
 
 
 @scenario()
 def a_used_code_is_refused(world: World):
+    """TOK-10, TOK-13."""
     outcome = by_the_letter(world, reuse_code=True, refresh_with=[])
     same(outcome.result["reused_code"], {"status": 400, "error": "invalid_grant"}, "second redemption")
 
 
 @scenario()
 def a_wrong_verifier_burns_nothing(world: World):
+    """TOK-11, TOK-13."""
     outcome = by_the_letter(world, wrong_verifier_first=True)
     same(outcome.result["wrong_verifier"], {"status": 400, "error": "invalid_grant"}, "wrong verifier")
 
 
 @scenario()
 def a_spent_refresh_token_ends_the_grant(world: World):
+    """REF-02."""
     # Two rotations ago, so that no window for retries can cover it.
     outcome = by_the_letter(world, refresh_with=[{}, {}], reuse_refresh_token=True)
     same(outcome.result["reused_refresh_token"], {"status": 400, "error": "invalid_grant"}, "spent refresh token")
@@ -316,16 +336,19 @@ def a_spent_refresh_token_ends_the_grant(world: World):
 
 @scenario()
 def a_leading_space_in_scope_is_folded(world: World):
+    """AUT-21."""
     by_the_letter(world, authorization={"scope": " offline_access"})
 
 
 @scenario()
 def scope_may_be_left_out(world: World):
+    """AUT-20."""
     by_the_letter(world, authorization={"scope": None})
 
 
 @scenario("one")
 def resource_and_scope_may_be_left_out_where_there_is_one_resource(world: World):
+    """AUT-18, AUT-20."""
     by_the_letter(world, authorization={"scope": None, "resource": None})
 
 
@@ -334,6 +357,7 @@ def resource_and_scope_may_be_left_out_where_there_is_one_resource(world: World)
 
 @scenario()
 def the_metadata_says_what_clients_decide_by(world: World):
+    """MET-02, MET-05, MET-06, MET-07."""
     answer = send("GET", world.issuer + METADATA)
     check_exchanges(world, [answer])
     metadata = answer.json
@@ -358,6 +382,7 @@ def the_metadata_says_what_clients_decide_by(world: World):
 
 @scenario()
 def unknown_well_known_paths_are_404(world: World):
+    """MET-01."""
     for path in ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/tenant", "/.well-known/nonsense", "/nonsense"):
         answer = send("GET", world.issuer + path)
         check_exchanges(world, [answer])
@@ -366,6 +391,7 @@ def unknown_well_known_paths_are_404(world: World):
 
 @scenario()
 def a_preflight_from_a_web_page_is_answered(world: World):
+    """MET-08, TOK-06."""
     metadata = send("GET", world.issuer + METADATA).json
     for url, method in ((world.issuer + METADATA, "GET"), (metadata["token_endpoint"], "POST"), (metadata["jwks_uri"], "GET")):
         answer = send("OPTIONS", url, {
@@ -391,6 +417,7 @@ def authorization_url(world: World, client_id: str, redirect_uri: str) -> str:
 
 @scenario()
 def a_look_ahead_without_cookies_is_answered_and_fetches_nothing(world: World):
+    """AUT-03, AUT-04, AUT-26, FET-01."""
     fetched = len(world.documents.requests)
     url = authorization_url(world, world.documents.url("claude-code") + "?never", "http://127.0.0.1:1/callback")
     for _ in range(2):
@@ -402,6 +429,7 @@ def a_look_ahead_without_cookies_is_answered_and_fetches_nothing(world: World):
 
 @scenario()
 def an_invented_client_costs_nothing_at_the_token_endpoint(world: World):
+    """TOK-04, TOK-17."""
     fetched = len(world.documents.requests)
     for client_id in ("https://client.example/never.json", f"https://client.example:{world.documents.port}/never.json", "nobody"):
         body = urlencode({"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "y" * 43, "client_id": client_id})
