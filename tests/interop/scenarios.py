@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import sys
 import tempfile
 import time
 import traceback
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from urllib.parse import urlencode
+from threading import Thread
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from browser import Browser
 from world import SCOPE, Documents, Exchange, Outcome, World, send
 
 SCENARIOS: list[tuple[str, object, str]] = []
@@ -406,13 +410,69 @@ def a_preflight_from_a_web_page_is_answered(world: World):
         true("access-control-allow-credentials" not in answer.headers, f"credentials allowed at {url}")
 
 
-def authorization_url(world: World, client_id: str, redirect_uri: str) -> str:
-    """A complete authorization request, with the challenge of RFC 7636, appendix B."""
+# RFC 7636, appendix B
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def authorization_url(world: World, client_id: str, redirect_uri: str, state: str = "xyz") -> str:
+    """A complete authorization request."""
     return f"{world.issuer}/authorize?" + urlencode({
-        "response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri, "state": "xyz", "scope": SCOPE,
-        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "code_challenge_method": "S256",
-        "resource": world.resources["python_sdk"],
+        "response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri, "state": state, "scope": SCOPE,
+        "code_challenge": CHALLENGE, "code_challenge_method": "S256", "resource": world.resources["python_sdk"],
     })
+
+
+class Tab(Browser):
+    """A browser that does something else when it stands before the consent page, once."""
+
+    def __init__(self, meanwhile):
+        super().__init__("alice", "allow")
+        self.meanwhile = meanwhile
+
+    def decide(self, page):
+        choice = super().decide(page)
+        if self.meanwhile and not any(field["kind"] == "text" for field in choice[0]["fields"]):
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile(self)
+        return choice
+
+
+@scenario()
+def two_flows_run_side_by_side_in_one_browser(world: World):
+    """AUT-22, TOK-10."""
+    answers = {}
+
+    class Callback(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = dict(parse_qsl(urlsplit(self.path).query))
+            answers[answer["state"]] = answer
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Callback)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        redirect_uri = f"http://127.0.0.1:{server.server_port}/callback"
+        client_id = world.documents.url("claude-code")
+
+        def second_tab(first):
+            tab = Tab(None)
+            tab.jar = first.jar
+            tab.open(authorization_url(world, client_id, redirect_uri, "second"))
+
+        Tab(second_tab).open(authorization_url(world, client_id, redirect_uri, "first"))
+    finally:
+        server.shutdown()
+    same(list(answers), ["second", "first"], "answers, in order")
+    for state, answer in answers.items():
+        body = urlencode({"grant_type": "authorization_code", "code": answer["code"], "code_verifier": VERIFIER,
+                          "client_id": client_id, "redirect_uri": redirect_uri})
+        same(send("POST", f"{world.issuer}/token", {"Content-Type": "application/x-www-form-urlencoded"}, body).status, 200, f"code of {state}")
 
 
 @scenario()
@@ -440,6 +500,8 @@ def an_invented_client_costs_nothing_at_the_token_endpoint(world: World):
 
 
 def main() -> int:
+    # What was started is ended also when this is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     local_bin, words = sys.argv[1], sys.argv[2:]
     chosen = [entry for entry in SCENARIOS if all(word in entry[0] for word in words)]
     failed = 0
