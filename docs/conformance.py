@@ -41,14 +41,20 @@ def scenarios(source: str):
 def main() -> None:
     known = (ROOT / "docs/requirements.txt").read_text().split()
     proofs = defaultdict(list)
-    files = [path for folder in ("shared", "functions", "local", "cli", "tests/suite") for path in sorted((ROOT / folder).rglob("*.rs"))]
+    files = [
+        path
+        for folder in ("shared", "functions", "local", "cli", "tests/suite")
+        for path in sorted((ROOT / folder).rglob("*.rs"))
+    ]
     for path in [*files, ROOT / "tests/interop/scenarios.py"]:
         read = rust_tests if path.suffix == ".rs" else scenarios
         for name, words in read(path.read_text()):
             for requirement in dict.fromkeys(ID.findall(words)):
                 if requirement in known:
                     proofs[requirement].append(f"`{path.relative_to(ROOT)}::{name}`")
-    rows = "".join(f"| {requirement} | {', '.join(proofs[requirement])} |\n" for requirement in known if requirement in proofs)
+    rows = "".join(
+        f"| {requirement} | {', '.join(proofs[requirement])} |\n" for requirement in known if requirement in proofs
+    )
     before = DOCUMENT.read_text().split(HEAD)[0]
     DOCUMENT.write_text(before + HEAD + rows)
     print(f"{len(proofs)} of {len(known)} requirements have a test")

@@ -62,7 +62,12 @@ class Page(HTMLParser):
         if tag == "a" and a.get("href"):
             self.links.append(a["href"])
         if tag == "form":
-            self._form = {"action": a.get("action", ""), "method": a.get("method", "get").lower(), "fields": [], "buttons": []}
+            self._form = {
+                "action": a.get("action", ""),
+                "method": a.get("method", "get").lower(),
+                "fields": [],
+                "buttons": [],
+            }
             self.forms.append(self._form)
         form = self._form
         if form is None or "disabled" in a:
@@ -70,14 +75,26 @@ class Page(HTMLParser):
         if tag == "input":
             kind = a.get("type", "text").lower()
             if kind in ("submit", "image"):
-                form["buttons"].append({"name": a.get("name", ""), "value": a.get("value", ""), "words": a.get("value", "Submit")} | action_of(a))
+                form["buttons"].append(
+                    {"name": a.get("name", ""), "value": a.get("value", ""), "words": a.get("value", "Submit")}
+                    | action_of(a)
+                )
             elif kind not in ("button", "reset", "file"):
                 form["fields"].append(
-                    {"name": a.get("name", ""), "kind": kind, "value": a.get("value", "on" if kind in ("checkbox", "radio") else ""),
-                     "checked": "checked" in a, "required": "required" in a}
+                    {
+                        "name": a.get("name", ""),
+                        "kind": kind,
+                        "value": a.get("value", "on" if kind in ("checkbox", "radio") else ""),
+                        "checked": "checked" in a,
+                        "required": "required" in a,
+                    }
                 )
         elif tag == "button" and a.get("type", "submit").lower() == "submit":
-            self._button = {"name": a.get("name", ""), "value": a.get("value", ""), "words": a.get("aria-label", "")} | action_of(a)
+            self._button = {
+                "name": a.get("name", ""),
+                "value": a.get("value", ""),
+                "words": a.get("aria-label", ""),
+            } | action_of(a)
             form["buttons"].append(self._button)
 
     def handle_endtag(self, tag):
@@ -130,7 +147,9 @@ def source_matches(source: str, url: str, page: str) -> bool:
         return parts.scheme in ("http", "https")
     if re.fullmatch(r"[a-z][a-z0-9+.-]*:", lowered):
         return parts.scheme == lowered[:-1] or (lowered == "http:" and parts.scheme == "https")
-    match = re.fullmatch(r"(?:([a-z][a-z0-9+.-]*)://)?(\*|(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d+|\*))?(/.*)?", lowered)
+    match = re.fullmatch(
+        r"(?:([a-z][a-z0-9+.-]*)://)?(\*|(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d+|\*))?(/.*)?", lowered
+    )
     if match is None:
         return False
     scheme, host, port, path = match.groups()
@@ -218,13 +237,20 @@ class Browser:
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             cookies = self.jar.header(url)
-            connection.request(method, target, body=body, headers={
-                "Host": parts.netloc,
-                "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
-                "Accept-Language": "en",
-                "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) scripted-browser",
-                "Upgrade-Insecure-Requests": "1",
-            } | ({"Cookie": cookies} if cookies else {}) | headers)
+            connection.request(
+                method,
+                target,
+                body=body,
+                headers={
+                    "Host": parts.netloc,
+                    "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
+                    "Accept-Language": "en",
+                    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) scripted-browser",
+                    "Upgrade-Insecure-Requests": "1",
+                }
+                | ({"Cookie": cookies} if cookies else {})
+                | headers,
+            )
             response = connection.getresponse()
             return response.status, response.headers, response.read().decode("utf-8", "replace")
         finally:
@@ -232,14 +258,30 @@ class Browser:
 
     def open(self, url: str) -> str:
         """Goes where `url` leads and returns the URL of the last page."""
-        method, body, headers = "GET", None, {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+        method, body, headers = (
+            "GET",
+            None,
+            {
+                "Sec-Fetch-Site": "none",
+                "Sec-Fetch-Mode": "navigate",
+                "Sec-Fetch-Dest": "document",
+                "Sec-Fetch-User": "?1",
+            },
+        )
         form_page, form_sources, seen = "", None, []
         for _ in range(HOPS_MAX):
             status, response, text = self.request(method, url, body, headers)
             cookies = self.jar.store(url, response)
             if status in (301, 302, 303, 307, 308):
                 target = urljoin(url, response.get("location", ""))
-                self.note(kind="redirect", status=status, url=url, location=target, headers=dict(response.items()), cookies=cookies)
+                self.note(
+                    kind="redirect",
+                    status=status,
+                    url=url,
+                    location=target,
+                    headers=dict(response.items()),
+                    cookies=cookies,
+                )
                 if form_sources is not None and not any(source_matches(s, target, form_page) for s in form_sources):
                     raise BrowserError(f"form-action {form_sources} of {form_page} blocks the redirect to {target}")
                 if urlsplit(target).scheme != "http":
@@ -253,17 +295,32 @@ class Browser:
                 continue
 
             page = Page(text) if "html" in response.get("content-type", "") else None
-            self.note(kind="page", status=status, url=url, headers=dict(response.items()), cookies=cookies,
-                      text=page.text if page else text, scripts=page.scripts if page else 0, forms=page.forms if page else [])
+            self.note(
+                kind="page",
+                status=status,
+                url=url,
+                headers=dict(response.items()),
+                cookies=cookies,
+                text=page.text if page else text,
+                scripts=page.scripts if page else 0,
+                forms=page.forms if page else [],
+            )
             if page is None or status != 200:
                 return url
             if not page.forms:
                 # A server may leave a person who refused on its own page, with a way back to the client.
-                away = [link for link in (urljoin(url, link) for link in page.links) if origin_of(link) != origin_of(url)]
+                away = [
+                    link for link in (urljoin(url, link) for link in page.links) if origin_of(link) != origin_of(url)
+                ]
                 if self.decision != "deny" or not away:
                     return url
                 method, url, body, form_sources = "GET", away[0], None, None
-                headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+                headers = {
+                    "Sec-Fetch-Site": "cross-site",
+                    "Sec-Fetch-Mode": "navigate",
+                    "Sec-Fetch-Dest": "document",
+                    "Sec-Fetch-User": "?1",
+                }
                 continue
             # The same page again with the same answer would go round for ever.
             form, button = self.decide(page)
@@ -281,13 +338,21 @@ class Browser:
                 raise BrowserError(f"form-action {form_sources} of {url} blocks its own form to {action}")
             method = button.get("formmethod", form["method"]).upper()
             same = origin_of(action) == origin_of(url)
-            headers = {"Sec-Fetch-Site": "same-origin" if same else "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+            headers = {
+                "Sec-Fetch-Site": "same-origin" if same else "cross-site",
+                "Sec-Fetch-Mode": "navigate",
+                "Sec-Fetch-Dest": "document",
+                "Sec-Fetch-User": "?1",
+            }
             policy = response.get("referrer-policy", "strict-origin-when-cross-origin").split(",")[-1].strip()
             if policy not in ("no-referrer",):
                 headers["Referer"] = url if same and policy != "strict-origin" else origin_of(url) + "/"
             if method == "POST":
                 hidden = policy == "no-referrer" or (policy == "same-origin" and not same)
-                headers |= {"Origin": "null" if hidden else origin_of(url), "Content-Type": "application/x-www-form-urlencoded"}
+                headers |= {
+                    "Origin": "null" if hidden else origin_of(url),
+                    "Content-Type": "application/x-www-form-urlencoded",
+                }
                 url, body = action, urlencode(fields)
             else:
                 url, body = action.split("?")[0] + "?" + urlencode(fields), None
@@ -295,8 +360,14 @@ class Browser:
 
     def decide(self, page: Page) -> tuple[dict, dict]:
         """The form and the button a person would press."""
-        choices = [(form, button) for form in page.forms for button in form["buttons"] or [{"name": "", "value": "", "words": "Submit"}]]
-        typed = [choice for choice in choices if any(f["kind"] in ("text", "email", "password") for f in choice[0]["fields"])]
+        choices = [
+            (form, button)
+            for form in page.forms
+            for button in form["buttons"] or [{"name": "", "value": "", "words": "Submit"}]
+        ]
+        typed = [
+            choice for choice in choices if any(f["kind"] in ("text", "email", "password") for f in choice[0]["fields"])
+        ]
         if typed:
             return typed[0]
         yes = [c for c in choices if ALLOW.search(c[1]["words"]) and not DENY.search(c[1]["words"])]
@@ -326,8 +397,10 @@ class Browser:
 
 def main() -> int:
     browser = Browser(
-        os.environ.get("BROWSER_USER", "alice"), os.environ.get("BROWSER_DECISION", "allow"),
-        os.environ.get("BROWSER_PROFILE"), os.environ.get("BROWSER_LOG"),
+        os.environ.get("BROWSER_USER", "alice"),
+        os.environ.get("BROWSER_DECISION", "allow"),
+        os.environ.get("BROWSER_PROFILE"),
+        os.environ.get("BROWSER_LOG"),
     )
     try:
         last = browser.open(sys.argv[1])

@@ -68,7 +68,11 @@ async def main(config: dict) -> dict:
     callback = Callback()
     redirect_uri = f"http://{config['redirect_host']}:{callback.port}/callback"
     registered = config.get("client_information")
-    storage = Memory(OAuthClientInformationFull.model_validate(registered | {"redirect_uris": [redirect_uri]}) if registered else None)
+    storage = Memory(
+        OAuthClientInformationFull.model_validate(registered | {"redirect_uris": [redirect_uri]})
+        if registered
+        else None
+    )
     browsed = 0
 
     async def redirect(url: str) -> None:
@@ -87,8 +91,14 @@ async def main(config: dict) -> dict:
     provider = OAuthClientProvider(
         server_url=config["resource"],
         client_metadata=OAuthClientMetadata.model_validate(
-            {"client_name": "Interop", "redirect_uris": [redirect_uri], "grant_types": ["authorization_code", "refresh_token"],
-             "response_types": ["code"], "token_endpoint_auth_method": "none"} | config.get("client_metadata", {})
+            {
+                "client_name": "Interop",
+                "redirect_uris": [redirect_uri],
+                "grant_types": ["authorization_code", "refresh_token"],
+                "response_types": ["code"],
+                "token_endpoint_auth_method": "none",
+            }
+            | config.get("client_metadata", {})
         ),
         storage=storage,
         redirect_handler=redirect,
@@ -96,7 +106,10 @@ async def main(config: dict) -> dict:
         client_metadata_url=config.get("client_metadata_url"),
     )
 
-    async with create_mcp_http_client(auth=provider) as http, Client(streamable_http_client(config["resource"], http_client=http)) as client:
+    async with (
+        create_mcp_http_client(auth=provider) as http,
+        Client(streamable_http_client(config["resource"], http_client=http)) as client,
+    ):
         tools = [tool.name for tool in (await client.list_tools()).tools]
         calls = [json.loads((await client.call_tool("whoami", {})).content[0].text)]
         tokens = [storage.tokens.model_dump()]

@@ -34,7 +34,11 @@ class Verifier:
         if jwt.get_unverified_header(token).get("typ", "").lower() not in ("at+jwt", "application/at+jwt"):
             raise jwt.InvalidTokenError("not an access token")
         return jwt.decode(
-            token, self.keys.get_signing_key_from_jwt(token).key, algorithms=["ES256"], audience=self.resource, issuer=self.issuer,
+            token,
+            self.keys.get_signing_key_from_jwt(token).key,
+            algorithms=["ES256"],
+            audience=self.resource,
+            issuer=self.issuer,
             options={"require": ["iss", "aud", "exp", "iat", "sub", "jti", "client_id", "scope"], "strict_aud": True},
         )
 
@@ -44,8 +48,15 @@ class Verifier:
         except jwt.PyJWTError as error:
             print(f"token refused: {error}", file=sys.stderr)
             return None
-        return AccessToken(token=token, client_id=claims["client_id"], scopes=claims["scope"].split(), expires_at=claims["exp"],
-                           resource=claims["aud"], subject=claims["sub"], claims=claims)
+        return AccessToken(
+            token=token,
+            client_id=claims["client_id"],
+            scopes=claims["scope"].split(),
+            expires_at=claims["exp"],
+            resource=claims["aud"],
+            subject=claims["sub"],
+            claims=claims,
+        )
 
 
 def main(port: int, issuer: str) -> None:
@@ -53,7 +64,9 @@ def main(port: int, issuer: str) -> None:
     server = MCPServer(
         "interop",
         token_verifier=Verifier(issuer, resource),
-        auth=AuthSettings(issuer_url=issuer, resource_server_url=resource, required_scopes=[SCOPE], validate_token_resource=True),
+        auth=AuthSettings(
+            issuer_url=issuer, resource_server_url=resource, required_scopes=[SCOPE], validate_token_resource=True
+        ),
         log_level="WARNING",
     )
 

@@ -74,7 +74,10 @@ def check_exchanges(world: World, exchanges: list[Exchange]) -> None:
             if e.status == 200:
                 same(e.json["token_type"].lower(), "bearer", f"{where}: token_type")
                 same(e.json["scope"], SCOPE, f"{where}: scope")
-                true(isinstance(e.json["expires_in"], int) and 0 < e.json["expires_in"] <= 600, f"{where}: expires_in {e.json['expires_in']}")
+                true(
+                    isinstance(e.json["expires_in"], int) and 0 < e.json["expires_in"] <= 600,
+                    f"{where}: expires_in {e.json['expires_in']}",
+                )
         if 300 <= e.status < 400 and e.method == "POST":
             same(e.status, 303, f"{where}: redirect after a form")
         if e.path.startswith("/authorize") and e.method != "OPTIONS":
@@ -223,7 +226,9 @@ def one_document_is_fetched_once_for_all_who_use_it(world: World):
     before = world.documents.count("editor")
     for client in SDKS:
         for user in ("bob", "carol"):
-            config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(world, "editor")
+            config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(
+                world, "editor"
+            )
             world.run_client(client, config, user=user)
     true(world.documents.count("editor") - before <= 1, "the document was fetched again within its lifetime")
     for _, headers in world.documents.requests:
@@ -243,7 +248,9 @@ def the_consent_page_names_both_hosts_and_the_scope(world: World):
 @scenario()
 def a_person_who_refuses_sends_the_client_an_error_with_state_and_iss(world: World):
     """AUT-22, AUT-23, AUT-25, CON-10."""
-    config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(world, "claude-code")
+    config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(
+        world, "claude-code"
+    )
     outcome = world.run_client("oauth4webapi", config, decision="deny")
     check_exchanges(world, outcome.exchanges)
     check_callbacks(world, outcome)
@@ -258,7 +265,11 @@ def a_token_for_one_server_is_refused_by_the_other(world: World):
         outcome = sdk_by_document(world, "python_sdk", at, "claude-code", "127.0.0.1")
         token = outcome.result["tokens"][-1]["access_token"]
         call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+        }
         same(send("POST", world.resources[elsewhere], headers, call).status, 401, "foreign token")
 
 
@@ -266,7 +277,9 @@ def a_token_for_one_server_is_refused_by_the_other(world: World):
 def the_same_browser_asks_for_consent_again_on_loopback(world: World):
     """AUT-29."""
     profile = world.folder / "profile.json"
-    config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(world, "claude-code")
+    config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1"} | metadata_document(
+        world, "claude-code"
+    )
     for _ in range(2):
         outcome = world.run_client("typescript_sdk", config, profile=profile)
         check_exchanges(world, outcome.exchanges)
@@ -277,7 +290,9 @@ def the_same_browser_asks_for_consent_again_on_loopback(world: World):
 # oauth4webapi: the RFCs by the letter
 
 
-def by_the_letter(world: World, document: str = "claude-code", host: str = "127.0.0.1", server: str = "python_sdk", **more) -> Outcome:
+def by_the_letter(
+    world: World, document: str = "claude-code", host: str = "127.0.0.1", server: str = "python_sdk", **more
+) -> Outcome:
     config = {"resource": world.resources[server], "redirect_host": host} | metadata_document(world, document) | more
     outcome = world.run_client("oauth4webapi", config)
     check_exchanges(world, outcome.exchanges)
@@ -302,7 +317,11 @@ def a_loopback_redirect_works_on_ipv6(world: World):
 @scenario()
 def a_document_without_optional_members_is_enough(world: World):
     """DOC-24."""
-    config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1", "refresh_with": []} | metadata_document(world, "plain")
+    config = {
+        "resource": world.resources["python_sdk"],
+        "redirect_host": "127.0.0.1",
+        "refresh_with": [],
+    } | metadata_document(world, "plain")
     outcome = world.run_client("oauth4webapi", config)
     check_exchanges(world, outcome.exchanges)
     check_callbacks(world, outcome)
@@ -312,7 +331,7 @@ def a_document_without_optional_members_is_enough(world: World):
 @scenario()
 def state_comes_back_byte_for_byte(world: World):
     """AUT-22."""
-    by_the_letter(world, state="a+b %2B&c=d/~é€\"<>" + "x" * 1500)
+    by_the_letter(world, state='a+b %2B&c=d/~é€"<>' + "x" * 1500)
 
 
 @scenario()
@@ -335,7 +354,11 @@ def a_spent_refresh_token_ends_the_grant(world: World):
     # Two rotations ago, so that no window for retries can cover it.
     outcome = by_the_letter(world, refresh_with=[{}, {}], reuse_refresh_token=True)
     same(outcome.result["reused_refresh_token"], {"status": 400, "error": "invalid_grant"}, "spent refresh token")
-    same(outcome.result["revoked_refresh_token"], {"status": 400, "error": "invalid_grant"}, "refresh token of the ended grant")
+    same(
+        outcome.result["revoked_refresh_token"],
+        {"status": 400, "error": "invalid_grant"},
+        "refresh token of the ended grant",
+    )
 
 
 @scenario()
@@ -370,7 +393,10 @@ def the_metadata_says_what_clients_decide_by(world: World):
     same(metadata["response_types_supported"], ["code"], "response_types_supported")
     same(metadata["code_challenge_methods_supported"], ["S256"], "code_challenge_methods_supported")
     true(metadata["client_id_metadata_document_supported"] is True, "client_id_metadata_document_supported")
-    true(metadata["authorization_response_iss_parameter_supported"] is True, "authorization_response_iss_parameter_supported")
+    true(
+        metadata["authorization_response_iss_parameter_supported"] is True,
+        "authorization_response_iss_parameter_supported",
+    )
     true("none" in metadata["token_endpoint_auth_methods_supported"], "none is missing")
     true("offline_access" in metadata["scopes_supported"], "offline_access is missing")
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
@@ -387,7 +413,12 @@ def the_metadata_says_what_clients_decide_by(world: World):
 @scenario()
 def unknown_well_known_paths_are_404(world: World):
     """MET-01."""
-    for path in ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/tenant", "/.well-known/nonsense", "/nonsense"):
+    for path in (
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server/tenant",
+        "/.well-known/nonsense",
+        "/nonsense",
+    ):
         answer = send("GET", world.issuer + path)
         check_exchanges(world, [answer])
         same(answer.status, 404, path)
@@ -397,11 +428,20 @@ def unknown_well_known_paths_are_404(world: World):
 def a_preflight_from_a_web_page_is_answered(world: World):
     """MET-08, TOK-06."""
     metadata = send("GET", world.issuer + METADATA).json
-    for url, method in ((world.issuer + METADATA, "GET"), (metadata["token_endpoint"], "POST"), (metadata["jwks_uri"], "GET")):
-        answer = send("OPTIONS", url, {
-            "Origin": "http://localhost:6274", "Access-Control-Request-Method": method,
-            "Access-Control-Request-Headers": "content-type,mcp-protocol-version,authorization",
-        })
+    for url, method in (
+        (world.issuer + METADATA, "GET"),
+        (metadata["token_endpoint"], "POST"),
+        (metadata["jwks_uri"], "GET"),
+    ):
+        answer = send(
+            "OPTIONS",
+            url,
+            {
+                "Origin": "http://localhost:6274",
+                "Access-Control-Request-Method": method,
+                "Access-Control-Request-Headers": "content-type,mcp-protocol-version,authorization",
+            },
+        )
         true(answer.status in (200, 204), f"preflight of {url}: {answer.status}")
         same(answer.headers.get("access-control-allow-origin"), "*", f"preflight of {url}")
         allowed = answer.headers.get("access-control-allow-headers", "").lower()
@@ -417,10 +457,18 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 def authorization_url(world: World, client_id: str, redirect_uri: str, state: str = "xyz") -> str:
     """A complete authorization request."""
-    return f"{world.issuer}/authorize?" + urlencode({
-        "response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri, "state": state, "scope": SCOPE,
-        "code_challenge": CHALLENGE, "code_challenge_method": "S256", "resource": world.resources["python_sdk"],
-    })
+    return f"{world.issuer}/authorize?" + urlencode(
+        {
+            "response_type": "code",
+            "client_id": client_id,
+            "redirect_uri": redirect_uri,
+            "state": state,
+            "scope": SCOPE,
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+            "resource": world.resources["python_sdk"],
+        }
+    )
 
 
 class Tab(Browser):
@@ -470,9 +518,20 @@ def two_flows_run_side_by_side_in_one_browser(world: World):
         server.shutdown()
     same(list(answers), ["second", "first"], "answers, in order")
     for state, answer in answers.items():
-        body = urlencode({"grant_type": "authorization_code", "code": answer["code"], "code_verifier": VERIFIER,
-                          "client_id": client_id, "redirect_uri": redirect_uri})
-        same(send("POST", f"{world.issuer}/token", {"Content-Type": "application/x-www-form-urlencoded"}, body).status, 200, f"code of {state}")
+        body = urlencode(
+            {
+                "grant_type": "authorization_code",
+                "code": answer["code"],
+                "code_verifier": VERIFIER,
+                "client_id": client_id,
+                "redirect_uri": redirect_uri,
+            }
+        )
+        same(
+            send("POST", f"{world.issuer}/token", {"Content-Type": "application/x-www-form-urlencoded"}, body).status,
+            200,
+            f"code of {state}",
+        )
 
 
 @scenario()
@@ -483,7 +542,9 @@ def a_look_ahead_without_cookies_is_answered_and_fetches_nothing(world: World):
     for _ in range(2):
         answer = send("GET", url)
         true(answer.status in (200, 302, 303, 307, 308), f"look-ahead: {answer.status}")
-        true("127.0.0.1:1/" not in answer.headers.get("location", ""), "a stranger was sent to an unproven redirect URI")
+        true(
+            "127.0.0.1:1/" not in answer.headers.get("location", ""), "a stranger was sent to an unproven redirect URI"
+        )
     same(len(world.documents.requests), fetched, "fetches for a stranger")
 
 
@@ -491,8 +552,14 @@ def a_look_ahead_without_cookies_is_answered_and_fetches_nothing(world: World):
 def an_invented_client_costs_nothing_at_the_token_endpoint(world: World):
     """TOK-04, TOK-17."""
     fetched = len(world.documents.requests)
-    for client_id in ("https://client.example/never.json", f"https://client.example:{world.documents.port}/never.json", "nobody"):
-        body = urlencode({"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "y" * 43, "client_id": client_id})
+    for client_id in (
+        "https://client.example/never.json",
+        f"https://client.example:{world.documents.port}/never.json",
+        "nobody",
+    ):
+        body = urlencode(
+            {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "y" * 43, "client_id": client_id}
+        )
         answer = send("POST", f"{world.issuer}/token", {"Content-Type": "application/x-www-form-urlencoded"}, body)
         check_exchanges(world, [answer])
         true(answer.json["error"] in ("invalid_grant", "invalid_client"), f"error {answer.json}")

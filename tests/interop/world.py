@@ -95,10 +95,17 @@ class Gateway:
                 finally:
                     connection.close()
                 with lock:
-                    outer.exchanges.append(Exchange(
-                        self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body.decode("utf-8", "replace"),
-                        answer.status, {k.lower(): v for k, v in answer.getheaders()}, content.decode("utf-8", "replace"),
-                    ))
+                    outer.exchanges.append(
+                        Exchange(
+                            self.command,
+                            self.path,
+                            {k.lower(): v for k, v in self.headers.items()},
+                            body.decode("utf-8", "replace"),
+                            answer.status,
+                            {k.lower(): v for k, v in answer.getheaders()},
+                            content.decode("utf-8", "replace"),
+                        )
+                    )
                 self.send_response_only(answer.status, answer.reason)
                 for name, value in answer.getheaders():
                     if name.lower() not in ("connection", "transfer-encoding", "content-length"):
@@ -157,7 +164,9 @@ class Documents:
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_port
         base = f"https://{DOCUMENT_HOST}:{self.port}"
-        self.documents = {f"/{name}.json": {"client_id": f"{base}/{name}.json"} | body for name, body in DOCUMENTS.items()}
+        self.documents = {
+            f"/{name}.json": {"client_id": f"{base}/{name}.json"} | body for name, body in DOCUMENTS.items()
+        }
         Thread(target=self.server.serve_forever, daemon=True).start()
 
     def url(self, name: str) -> str:
@@ -167,20 +176,30 @@ class Documents:
         return sum(path == f"/{name}.json" for path, _ in self.requests)
 
 
-CODE_AND_REFRESH = {"grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"], "token_endpoint_auth_method": "none"}
+CODE_AND_REFRESH = {
+    "grant_types": ["authorization_code", "refresh_token"],
+    "response_types": ["code"],
+    "token_endpoint_auth_method": "none",
+}
 DOCUMENTS = {
     # The members of Claude Code's published document: no port in a redirect URI, no application_type.
     "claude-code": {
         "client_name": "Claude Code",
         "client_uri": f"https://{DOCUMENT_HOST}",
         "redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback"],
-    } | CODE_AND_REFRESH,
+    }
+    | CODE_AND_REFRESH,
     # An editor that writes down a port and says that it is native.
     "editor": {
         "client_name": "Interop Editor",
         "application_type": "native",
-        "redirect_uris": ["http://127.0.0.1:33418/callback", "http://[::1]/callback", f"https://{DOCUMENT_HOST}/redirect"],
-    } | CODE_AND_REFRESH,
+        "redirect_uris": [
+            "http://127.0.0.1:33418/callback",
+            "http://[::1]/callback",
+            f"https://{DOCUMENT_HOST}/redirect",
+        ],
+    }
+    | CODE_AND_REFRESH,
     # As little as a document may say: no grant_types, no authentication method.
     "plain": {"client_name": "Plain Client", "redirect_uris": ["http://127.0.0.1/callback"]},
 }
@@ -205,20 +224,44 @@ def certificates(folder: Path) -> tuple[Path, Path]:
         return builder.sign(issuer_key, hashes.SHA256())
 
     root_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    usage = {name: False for name in ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-                                      "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")}
-    root = certificate("Interop root", root_key, "Interop root", root_key, [
-        (x509.BasicConstraints(ca=True, path_length=0), True),
-        (x509.KeyUsage(**(usage | {"key_cert_sign": True})), True),
-        (x509.SubjectKeyIdentifier.from_public_key(root_key.public_key()), False),
-    ])
-    leaf = certificate(DOCUMENT_HOST, leaf_key, "Interop root", root_key, [
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (x509.KeyUsage(**(usage | {"digital_signature": True})), True),
-        (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectAlternativeName([x509.DNSName(DOCUMENT_HOST)]), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), False),
-    ])
+    usage = {
+        name: False
+        for name in (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "key_cert_sign",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        )
+    }
+    root = certificate(
+        "Interop root",
+        root_key,
+        "Interop root",
+        root_key,
+        [
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (x509.KeyUsage(**(usage | {"key_cert_sign": True})), True),
+            (x509.SubjectKeyIdentifier.from_public_key(root_key.public_key()), False),
+        ],
+    )
+    leaf = certificate(
+        DOCUMENT_HOST,
+        leaf_key,
+        "Interop root",
+        root_key,
+        [
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (x509.KeyUsage(**(usage | {"digital_signature": True})), True),
+            (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.SubjectAlternativeName([x509.DNSName(DOCUMENT_HOST)]), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), False),
+        ],
+    )
     pem = serialization.Encoding.PEM
     ca_path, chain = folder / "root.pem", folder / "documents.pem"
     ca_path.write_bytes(root.public_bytes(pem))
@@ -250,17 +293,39 @@ class World:
         ports = {name: free_port() for name in resource_names}
         self.resources = {name: f"http://127.0.0.1:{port}/mcp" for name, port in ports.items()}
         seed = self.folder / "seed.json"
-        seed.write_text(json.dumps({"resources": [
-            {"resource": resource, "name": f"Interop {name}", "scopes": [{"name": SCOPE, "description": "Call the tools of this server"}]}
-            for name, resource in self.resources.items()
-        ]}))
+        seed.write_text(
+            json.dumps(
+                {
+                    "resources": [
+                        {
+                            "resource": resource,
+                            "name": f"Interop {name}",
+                            "scopes": [{"name": SCOPE, "description": "Call the tools of this server"}],
+                        }
+                        for name, resource in self.resources.items()
+                    ]
+                }
+            )
+        )
         listen = free_port()
         self.gateway = Gateway(listen)
         self.issuer = self.gateway.url
-        self.spawn("local", [
-            local_bin, "--listen", f"127.0.0.1:{listen}", "--issuer", self.issuer, "--seed", str(seed),
-            "--trust-ca", str(self.documents.ca_path), "--resolve", f"{DOCUMENT_HOST}:{self.documents.port}:127.0.0.1",
-        ])
+        self.spawn(
+            "local",
+            [
+                local_bin,
+                "--listen",
+                f"127.0.0.1:{listen}",
+                "--issuer",
+                self.issuer,
+                "--seed",
+                str(seed),
+                "--trust-ca",
+                str(self.documents.ca_path),
+                "--resolve",
+                f"{DOCUMENT_HOST}:{self.documents.port}:127.0.0.1",
+            ],
+        )
         self.wait(f"{self.issuer}/.well-known/oauth-authorization-server", (200,))
         for name, port in ports.items():
             script = HERE / f"resource_{name}"
@@ -272,7 +337,9 @@ class World:
 
     def spawn(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=HERE))
+            self.processes.append(
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=HERE)
+            )
 
     def wait(self, url: str, statuses: tuple[int, ...]) -> None:
         deadline, last = time.monotonic() + START_SECONDS, "nothing"
@@ -290,25 +357,48 @@ class World:
         raise RuntimeError(f"{url} answered {last}, not {statuses}:\n{self.logs()}")
 
     def logs(self) -> str:
-        return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self.folder.glob("*.log"))
+        )
 
-    def run_client(self, client: str, config: dict, *, decision: str = "allow", user: str = "alice", profile: Path | None = None) -> Outcome:
+    def run_client(
+        self, client: str, config: dict, *, decision: str = "allow", user: str = "alice", profile: Path | None = None
+    ) -> Outcome:
         """Runs one client to its end."""
         script = HERE / f"client_{client}"
         command = [sys.executable, f"{script}.py"] if client.startswith("python") else ["node", f"{script}.mjs"]
         log = self.folder / "browser.jsonl"
         log.unlink(missing_ok=True)
-        environment = os.environ | {
-            "BROWSER": str(HERE / "browser.py"), "BROWSER_LOG": str(log), "BROWSER_USER": user, "BROWSER_DECISION": decision,
-        } | ({"BROWSER_PROFILE": str(profile)} if profile else {})
+        environment = (
+            os.environ
+            | {
+                "BROWSER": str(HERE / "browser.py"),
+                "BROWSER_LOG": str(log),
+                "BROWSER_USER": user,
+                "BROWSER_DECISION": decision,
+            }
+            | ({"BROWSER_PROFILE": str(profile)} if profile else {})
+        )
         before, fetched = len(self.gateway.exchanges), len(self.documents.requests)
-        ended = subprocess.run([*command, json.dumps(config)], cwd=HERE, env=environment, capture_output=True, text=True, timeout=CLIENT_SECONDS)
+        ended = subprocess.run(
+            [*command, json.dumps(config)],
+            cwd=HERE,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_SECONDS,
+        )
         exchanges = self.gateway.exchanges[before:]
         pages = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         if ended.returncode != 0:
-            seen = "\n".join(f"  {e.method} {e.target[:300]} -> {e.status} {e.body[:300] if e.status >= 400 else ''}" for e in exchanges)
+            seen = "\n".join(
+                f"  {e.method} {e.target[:300]} -> {e.status} {e.body[:300] if e.status >= 400 else ''}"
+                for e in exchanges
+            )
             raise AssertionError(f"{client} ended with {ended.returncode}\n{ended.stderr[-3000:]}\nexchanges:\n{seen}")
-        return Outcome(json.loads(ended.stdout.splitlines()[-1]), exchanges, pages, len(self.documents.requests) - fetched)
+        return Outcome(
+            json.loads(ended.stdout.splitlines()[-1]), exchanges, pages, len(self.documents.requests) - fetched
+        )
 
     def close(self) -> None:
         for process in reversed(self.processes):
@@ -331,7 +421,14 @@ def send(method: str, url: str, headers: dict[str, str] | None = None, body: str
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target, body, headers or {})
         answer = connection.getresponse()
-        return Exchange(method, target, headers or {}, body or "", answer.status,
-                        {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode("utf-8", "replace"))
+        return Exchange(
+            method,
+            target,
+            headers or {},
+            body or "",
+            answer.status,
+            {k.lower(): v for k, v in answer.getheaders()},
+            answer.read().decode("utf-8", "replace"),
+        )
     finally:
         connection.close()
