@@ -373,6 +373,29 @@ def scope_may_be_left_out(world: World):
     by_the_letter(world, authorization={"scope": None})
 
 
+@scenario()
+def a_request_that_must_fail_fails_at_the_client(world: World):
+    """AUT-10, AUT-11, AUT-12, AUT-16, AUT-23, AUT-25.
+
+    The browser is new, so the redirect follows the form of the sign-in page, and that page's `form-action` covers it.
+    """
+    for wrong, error in (
+        ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"scope": 'quote"d'}, "invalid_scope"),
+        ({"resource": "https://unknown.example/mcp"}, "invalid_target"),
+    ):
+        config = {"resource": world.resources["python_sdk"], "redirect_host": "127.0.0.1", "authorization": wrong}
+        try:
+            outcome = world.run_client("oauth4webapi", config | metadata_document(world, "claude-code"))
+            check_exchanges(world, outcome.exchanges)
+            check_callbacks(world, outcome)
+            same(outcome.result["refused"], error, "error")
+        except AssertionError as failure:
+            raise AssertionError(f"{wrong}: {failure}") from None
+
+
 @scenario("one")
 def resource_and_scope_may_be_left_out_where_there_is_one_resource(world: World):
     """AUT-18, AUT-20."""
