@@ -220,7 +220,7 @@ impl RedirectUri {
     }
 
     /// The CSP source that covers a redirect to this URI (CSP level 3 §2.3.1), for the `form-action` of a
-    /// page whose form may end there: Chromium and WebKit apply the directive to every redirect that
+    /// page whose form may end there: Chrome and Safari apply the directive to every redirect that
     /// answers a form.
     pub fn form_action(&self) -> String {
         match (self.kind, self.port) {
