@@ -3,12 +3,19 @@
 mod documents;
 mod dynamodb;
 mod grants;
+mod item;
 mod keys;
 mod policies;
+mod records;
+mod registrations;
 pub mod table;
+mod tools;
 
 pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keys::{KeyStore, KeyStoreError};
 pub use policies::{PolicyInForce, PolicyStore};
+pub use records::{RecordReader, Records, Wanted};
+pub use registrations::{Addition, RegistrationStore};
+pub use tools::{Change, Changed, Introduction, ToolStore};
