@@ -29,7 +29,7 @@ pub struct Index {
 pub const GRANTS: Table = Table { name: "grants", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
 /// Signing and sealing keys, wrapped.
-pub const KEYS: Table = Table { name: "keys", key: "kid", ttl: None, indexes: &[] };
+pub const KEYS: Table = Table { name: "keys", key: "id", ttl: None, indexes: &[] };
 
 /// Metadata documents, for as long as they may be reused.
 pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("expires_at"), indexes: &[] };
