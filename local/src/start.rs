@@ -10,7 +10,9 @@ use axum::Router;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
-use shared::aws::{self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, StoreError};
+use shared::aws::{
+    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, StoreError,
+};
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;

@@ -333,9 +333,8 @@ fn with_state<'a>(
 
 fn stored_key(item: &HashMap<String, AttributeValue>) -> Result<StoredKey, StoreError> {
     let corrupt = |name: &str| StoreError::corrupt(KEYS, name);
-    let text = |name: &str| {
-        item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| corrupt(name))
-    };
+    let text =
+        |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| corrupt(name));
     let number = |name: &str| {
         item.get(name)
             .and_then(|value| value.as_n().ok())
