@@ -152,9 +152,6 @@ impl Policy {
         let list = Place::top().member("adoption");
         for (index, rule) in self.adoption.iter().enumerate() {
             let here = list.element(index);
-            if rule.tool().is_none() {
-                return Err(PolicyError::at(here.member("tool"), PolicyFault::ToolId(rule.tool.clone())));
-            }
             if !rule.has_one_evidence() {
                 return Err(PolicyError::at(here, PolicyFault::AdoptionEvidence));
             }

@@ -119,9 +119,6 @@ pub enum PolicyFault {
     /// The mode `token` without a token.
     #[error("the mode \"token\" needs at least one digest of an initial access token")]
     NoInitialAccessToken,
-    /// Not a tool id.
-    #[error("{0:?} is no tool id: 1 to 80 lower-case letters, digits, dots, tildes, and hyphens")]
-    ToolId(String),
     /// None, half, or more than one kind of evidence.
     #[error("give exactly one of redirect_hosts, software_id together with redirect_uris, client_id")]
     AdoptionEvidence,

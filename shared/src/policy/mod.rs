@@ -144,8 +144,8 @@ impl Policy {
     }
 
     /// The tool that a dynamic registration of `client_id` with `metadata` belongs to by an adoption rule.
-    pub fn adopting_tool(&self, client_id: &ClientId, metadata: &ClientMetadata) -> Option<ToolId> {
-        self.adoption.iter().find(|rule| rule.covers(client_id, metadata)).and_then(Adoption::tool)
+    pub fn adopting_tool(&self, client_id: &ClientId, metadata: &ClientMetadata) -> Option<&ToolId> {
+        self.adoption.iter().find(|rule| rule.covers(client_id, metadata)).map(|rule| &rule.tool)
     }
 }
 

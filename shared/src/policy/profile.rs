@@ -12,7 +12,7 @@ use super::lifetime::LifetimeOverrides;
 use super::place::nonempty;
 use crate::client::metadata::{ApplicationType, ClientMetadata, GrantType};
 use crate::client::redirect::RedirectKind;
-use crate::grant::Mechanism;
+use crate::tool::Mechanism;
 
 /// Most profiles in one document: an administrator can keep a dozen apart.
 pub const PROFILES_MAX: usize = 64;

@@ -127,7 +127,7 @@ impl From<TokenDigest> for String {
 #[serde(deny_unknown_fields)]
 pub struct Adoption {
     /// The tool.
-    pub tool: String,
+    pub tool: ToolId,
     /// Every redirect URI is `https` on one of these hosts: the answers reach nobody else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redirect_hosts: Vec<String>,
@@ -143,11 +143,6 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// The tool that it binds to. `None` only for a rule that was never checked.
-    pub fn tool(&self) -> Option<ToolId> {
-        ToolId::parse(&self.tool)
-    }
-
     /// Whether the rule has exactly one kind of evidence, whole.
     pub(super) fn has_one_evidence(&self) -> bool {
         let by_host = !self.redirect_hosts.is_empty();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::client::metadata::{ApplicationType, GrantType};
 use crate::client::redirect::RedirectKind;
-use crate::grant::Mechanism;
+use crate::tool::Mechanism;
 
 fn policy(json: &str) -> Policy {
     Policy::from_json(json).unwrap_or_else(|error| panic!("{error}\n{json}"))
@@ -79,7 +79,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ("{\"dynamic_registration\": {\"initial_access_token_sha256\": [\n\"letmein\"]}}", 2, "hexadecimal"),
         ("{\"adoption\": [\n{\"tool\": \"a\"}]}", 2, "exactly one"),
         ("{\"adoption\": [\n{\"tool\": \"a\", \"software_id\": \"x\"}]}", 2, "exactly one"),
-        ("{\"adoption\": [{\n\"tool\": \"A tool\", \"client_id\": \"x\"}]}", 2, "no tool id"),
+        ("{\"adoption\": [{\n\"tool\": \"A tool\", \"client_id\": \"x\"}]}", 2, "a tool id has"),
         ("{\"adoption\": [{\"tool\": \"a\", \"redirect_hosts\": [\n\"*.a.example\"]}]}", 2, "no host"),
     ];
     for (json, line, reason) in cases {
