@@ -357,7 +357,7 @@ async fn change_policy(
     let current = policies.current(clock).await?;
     let changed = changes.apply(&current.policy)?;
     if changed != current.policy {
-        policies.replace(current.version, &changed).await?;
+        policies.replace(current.version, &changed, "local", clock.now()).await?;
     }
     Ok(())
 }

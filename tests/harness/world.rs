@@ -68,7 +68,7 @@ impl World {
         let issuer = Issuer::parse(ISSUER).unwrap();
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
-        assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
+        assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
         Self { clock, fetcher, embedded, wrap }
     }
 
