@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::client::metadata::{ApplicationType, ClientKeys, GrantType, PublicJwks, ResponseType};
 use crate::client::id::{ClientId, UrlRules};
 use crate::client::metadata::NoneSupported;
 
