@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{self, DocumentStore, GrantStore, KeyStore, KeyStoreError, PolicyStore, StoreError};
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
@@ -289,7 +290,13 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let copies = Copies::new(
+        Arc::clone(&outside.clock),
+        Arc::clone(&outside.random),
+        fetcher,
+        DocumentStore::new(tables.clone()),
+    );
+    let documents = Documents::new(copies);
     let resolver = Resolver::new(issuer.clone(), documents, config.development.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {

@@ -60,6 +60,8 @@ pub enum RefusalKind {
     Invalid,
     /// The client's document is out of reach for now.
     Temporary,
+    /// An administrator has to look at the client first.
+    Held,
     /// We failed.
     Ours,
 }
@@ -75,7 +77,10 @@ impl Refusal {
                 FailureKind::Transient => RefusalKind::Temporary,
                 FailureKind::Deterministic | FailureKind::Gone => RefusalKind::Invalid,
             },
-            Self::Document(NoDocument::Store(_)) | Self::Store(_) => RefusalKind::Ours,
+            Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
+            Self::Document(NoDocument::Held) => RefusalKind::Held,
+            Self::Document(NoDocument::Withdrawn) => RefusalKind::Invalid,
+            Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => RefusalKind::Ours,
         }
     }
 }

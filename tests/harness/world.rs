@@ -10,7 +10,9 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{DocumentStore, DynamoDb, GrantStore, KeyStore, PolicyStore};
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::Keyring;
@@ -79,7 +81,9 @@ impl World {
         let keys = Arc::new(Keyring::new(keys));
         let policies = Arc::new(PolicyStore::new(tables.clone()));
         let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
-        let documents = Documents::new(Arc::clone(&clock), fetcher, DocumentStore::new(tables.clone()));
+        let copies =
+            Copies::new(Arc::clone(&clock), Arc::clone(&random), fetcher, DocumentStore::new(tables.clone()));
+        let documents = Documents::new(copies.clone());
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
@@ -87,7 +91,7 @@ impl World {
             keys: Arc::clone(&keys),
             grants: GrantStore::new(tables.clone()),
             policies: Arc::clone(&policies),
-            resolver: Arc::new(Resolver::new(issuer.clone(), documents, Vec::new())),
+            resolver: Arc::new(Resolver::new(issuer.clone(), documents.clone(), Vec::new())),
             authenticator: Arc::new(LocalSignIn),
         };
         let token = token::App {
@@ -106,6 +110,8 @@ impl World {
             keys,
             policies,
             tables,
+            documents,
+            client_keys: ClientKeySets::new(copies),
         }
     }
 
@@ -133,6 +139,10 @@ pub struct Instance {
     pub policies: Arc<PolicyStore>,
     /// Its tables.
     pub tables: DynamoDb,
+    /// Its metadata documents.
+    pub documents: Documents,
+    /// Its clients' key sets.
+    pub client_keys: ClientKeySets,
 }
 
 impl Instance {

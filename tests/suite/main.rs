@@ -3,6 +3,7 @@
 
 mod authorize;
 mod budgets;
+mod client_keys;
 mod consent;
 mod discovery;
 mod token;

@@ -7,7 +7,10 @@ mod keys;
 mod policies;
 pub mod table;
 
-pub use documents::{DocumentStore, StoredDocument};
+pub use documents::{
+    Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting, StoredBody,
+    StoredFailure,
+};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keys::{KeyStore, KeyStoreError};
