@@ -61,7 +61,7 @@ impl World {
         fetcher.answer(LOOPBACK_CLIENT_ID, &loopback_document(), None);
         let embedded = Embedded::start(ANY_PORT, None).await.unwrap();
         let wrap = LocalKeyWrap::in_memory(&OsRandom).unwrap();
-        let tables = local::table::create(&embedded.endpoint(), PREFIX).await.unwrap();
+        let tables = local::table::create(embedded.client(), PREFIX).await.unwrap();
         let issuer = Issuer::parse(ISSUER).unwrap();
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.create_missing(&wrap, clock.as_ref(), &OsRandom).await.unwrap();
@@ -72,8 +72,7 @@ impl World {
     /// Another instance of the server: own memory, same database.
     pub async fn instance(&self) -> Instance {
         let calls = Calls::default();
-        let client = shared::aws::connect(Some(&self.embedded.endpoint())).await;
-        let tables = DynamoDb::new(calls.count(&client), PREFIX.to_owned());
+        let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let random: Arc<dyn Random> = Arc::new(OsRandom);
@@ -149,11 +148,8 @@ impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();
-        let router = if token::ROUTES.iter().any(|(_, route)| *route == path) {
-            &self.token
-        } else {
-            &self.authorize
-        };
+        let router =
+            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
     }

@@ -1,9 +1,12 @@
-//! The suite, filed by the document that each story proves.
-#![expect(missing_docs, reason = "a test's name and its requirement id say what it is about")]
+//! The suite, filed by the document that each story proves; `conformance` and `tidy` prove the documents
+//! and the source.
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
 mod authorize;
 mod budgets;
 mod client_keys;
+mod conformance;
 mod consent;
 mod discovery;
+mod tidy;
 mod token;

@@ -50,11 +50,7 @@ impl RedirectTarget {
 
     /// Where the browser may go when it submits a form that ends here: for `form-action`.
     pub(crate) fn form_action(&self) -> String {
-        let text = self.uri.as_str();
-        let authority = text.split_once("://").map(|(scheme, rest)| {
-            format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
-        });
-        authority.unwrap_or_else(|| format!("{}:", text.split(':').next().unwrap_or_default()))
+        self.uri.form_action()
     }
 
     /// The success response: `code`, `state`, `iss`, each once (AUT-22, AUT-23).

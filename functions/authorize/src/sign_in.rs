@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use shared::client::redirect::RedirectUri;
 use shared::clock::Timestamp;
 use shared::http::log::Note;
-use shared::http::page::see_other;
+use shared::http::page::{page, see_other};
 use shared::oauth::Params;
 
 use crate::App;
@@ -106,10 +107,14 @@ pub(crate) async fn begin(app: &App, flows: &mut Flows, flow: FlowId) -> Respons
         callback: app.issuer.url("/sign-in/callback"),
         now: app.clock.now(),
     };
+    // An error, or a consent that is remembered, goes on to the client without another page. Nothing is
+    // proved about the redirect URI yet: this names where the form may lead, and sends nobody there.
+    let leads_to =
+        current.get("redirect_uri").and_then(|uri| RedirectUri::parse(uri).ok()).map(|uri| uri.form_action());
     let response = match app.authenticator.begin(&request).await {
         Ok(SignInStep::Page(html)) => {
             flows.remember(flow, String::new());
-            shared::http::page::page(axum::http::StatusCode::OK, html, None)
+            page(StatusCode::OK, html, leads_to.as_deref())
         }
         Ok(SignInStep::Redirect { location, remember }) => {
             flows.remember(flow, remember);

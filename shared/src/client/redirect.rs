@@ -219,6 +219,20 @@ impl RedirectUri {
         }
     }
 
+    /// The CSP source that covers a redirect to this URI (CSP level 3 §2.3.1), for the `form-action` of a
+    /// page whose form may end there: Chrome and Safari apply the directive to every redirect that
+    /// answers a form.
+    pub fn form_action(&self) -> String {
+        match (self.kind, self.port) {
+            // CSP's grammar has no IPv6 literals; a source that names one matches nothing.
+            (RedirectKind::Loopback, _) if self.host.starts_with('[') => "http:".to_owned(),
+            (RedirectKind::Loopback, Some(port)) => format!("http://{}:{port}", self.host),
+            (RedirectKind::Loopback, None) | (RedirectKind::Https | RedirectKind::PrivateUse, _) => {
+                self.origin()
+            }
+        }
+    }
+
     /// The URI with `pairs` appended to its query; a registered query is kept (RED-06).
     pub fn with_query<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
         let appended = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();

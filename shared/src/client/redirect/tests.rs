@@ -251,6 +251,22 @@ fn host_and_origin_are_what_a_person_would_recognise() {
     }
 }
 
+#[test]
+fn a_form_that_ends_at_the_client_may_lead_there_and_no_further() {
+    for (text, source) in [
+        ("https://c.example/cb", "https://c.example"),
+        ("https://c.example:443/cb", "https://c.example"),
+        ("https://c.example:8443/cb?a=b", "https://c.example:8443"),
+        ("http://127.0.0.1:3000/cb", "http://127.0.0.1:3000"),
+        ("http://localhost/cb", "http://localhost"),
+        ("com.example.app:/cb", "com.example.app:"),
+        // Browsers ignore a source with an IPv6 literal, and with it the redirect.
+        ("http://[::1]:3000/cb", "http:"),
+    ] {
+        assert_eq!(uri(text).form_action(), source, "{text}");
+    }
+}
+
 /// RED-06, R13: parameters are appended, what was registered stays.
 #[test]
 fn a_registered_query_is_kept_when_parameters_are_added() {

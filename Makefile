@@ -1,0 +1,21 @@
+# One word for each thing that is done often; each is one command that also works by itself.
+
+.PHONY: run demo test check interop ci
+
+run: ## the server on http://127.0.0.1:9000, data in memory
+	cargo run -p local
+
+demo: ## the whole story with a client and a resource of its own
+	cargo run -p local -- --demo
+
+test:
+	cargo test --workspace
+
+check: ## what a reviewer would otherwise have to say: format, lints, documentation, licences
+	.ci/run format lints docs deny
+
+interop: ## real MCP clients
+	tests/interop/run
+
+ci: ## all of it
+	.ci/run
