@@ -14,7 +14,9 @@ use shared::aws::{
     DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore,
     ToolStore,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
@@ -98,10 +100,12 @@ impl World {
         let keys = Arc::new(Keyring::new(store, wrap, Arc::clone(&clock)));
         let policies = Arc::new(PolicyStore::new(tables.clone()));
         let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
-        let documents = Documents::new(Arc::clone(&clock), fetcher, DocumentStore::new(tables.clone()));
+        let copies =
+            Copies::new(Arc::clone(&clock), Arc::clone(&random), fetcher, DocumentStore::new(tables.clone()));
+        let documents = Documents::new(copies.clone());
         let records = RecordReader::new(tables.clone());
         let resolver =
-            Resolver::new(issuer.clone(), Arc::clone(&clock), documents, records.clone(), Vec::new());
+            Resolver::new(issuer.clone(), Arc::clone(&clock), documents.clone(), records.clone(), Vec::new());
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
@@ -132,6 +136,8 @@ impl World {
             keys,
             policies,
             tables,
+            documents,
+            client_keys: ClientKeySets::new(copies),
         }
     }
 
@@ -200,6 +206,10 @@ pub struct Instance {
     pub policies: Arc<PolicyStore>,
     /// Its tables.
     pub tables: DynamoDb,
+    /// Its metadata documents.
+    pub documents: Documents,
+    /// Its clients' key sets.
+    pub client_keys: ClientKeySets,
 }
 
 impl Instance {

@@ -4,9 +4,11 @@
 
 mod authorize;
 mod budgets;
+mod client_keys;
 mod conformance;
 mod consent;
 mod discovery;
 mod keys;
 mod tidy;
 mod token;
+mod tools;
