@@ -80,7 +80,9 @@ impl Refusal {
             Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
             Self::Document(NoDocument::Held) => RefusalKind::Held,
             Self::Document(NoDocument::Withdrawn) => RefusalKind::Invalid,
-            Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => RefusalKind::Ours,
+            Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
+                RefusalKind::Ours
+            }
         }
     }
 }

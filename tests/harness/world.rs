@@ -1,6 +1,7 @@
 //! A world: one database, one clock, the metadata hosts out there. Instances of the server live in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +11,7 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{DocumentStore, DynamoDb, GrantStore, KeyStore, PolicyStore};
-use shared::cimd::copies::Copies;
+use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
@@ -71,6 +72,11 @@ impl World {
 
     /// Another instance of the server: own memory, same database.
     pub async fn instance(&self) -> Instance {
+        self.instance_with_wait(WAIT_MAX).await
+    }
+
+    /// An instance in which nobody waits longer than `wait` for a fetch of somebody else.
+    pub async fn instance_with_wait(&self, wait: Duration) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
@@ -81,7 +87,8 @@ impl World {
         let policies = Arc::new(PolicyStore::new(tables.clone()));
         let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
         let copies =
-            Copies::new(Arc::clone(&clock), Arc::clone(&random), fetcher, DocumentStore::new(tables.clone()));
+            Copies::new(Arc::clone(&clock), Arc::clone(&random), fetcher, DocumentStore::new(tables.clone()))
+                .with_wait(wait);
         let documents = Documents::new(copies.clone());
         let authorize = authorize::App {
             issuer: issuer.clone(),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::client::id::{ClientId, MetadataUrl, UrlRules};
-use shared::client::metadata::ClientMetadata;
 use shared::cimd::document::{DocumentRules, MetadataDocument};
 use shared::cimd::keys::{NoKeys, UNKNOWN_KEY_PAUSE};
+use shared::client::id::{ClientId, MetadataUrl, UrlRules};
+use shared::client::metadata::ClientMetadata;
 use shared::fetch::FetchError;
 use tests::World;
 
@@ -21,8 +21,7 @@ fn metadata(keys: (&str, serde_json::Value)) -> ClientMetadata {
         "token_endpoint_auth_method": "private_key_jwt",
     });
     document[keys.0] = keys.1;
-    let url =
-        MetadataUrl::parse(&ClientId::parse(CLIENT_ID).unwrap(), &UrlRules::default()).unwrap();
+    let url = MetadataUrl::parse(&ClientId::parse(CLIENT_ID).unwrap(), &UrlRules::default()).unwrap();
     let document = document.to_string();
     MetadataDocument::parse(&url, document.as_bytes(), &DocumentRules::default()).unwrap().metadata
 }

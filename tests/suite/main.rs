@@ -8,5 +8,6 @@ mod client_keys;
 mod conformance;
 mod consent;
 mod discovery;
+mod documents;
 mod tidy;
 mod token;

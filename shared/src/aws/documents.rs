@@ -284,8 +284,7 @@ impl DocumentStore {
     where
         L: for<'de> Deserialize<'de>,
     {
-        let same_copy =
-            if seen.is_some() { "body.fetched_by = :seen" } else { "attribute_not_exists(body)" };
+        let same_copy = if seen.is_some() { "body.fetched_by = :seen" } else { "attribute_not_exists(body)" };
         let condition = format!(
             "(attribute_not_exists(lease) OR lease.#until <= :now) AND \
              (attribute_not_exists(failure) OR failure.retry_at <= :now) AND {same_copy}"

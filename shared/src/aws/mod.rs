@@ -8,8 +8,8 @@ mod policies;
 pub mod table;
 
 pub use documents::{
-    Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting, StoredBody,
-    StoredFailure,
+    Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting,
+    StoredBody, StoredFailure,
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};

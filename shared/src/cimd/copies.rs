@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use crate::aws::{
-    Absence, Aside, Budget, CopyKey, DocumentStore, Lease, Leasing, Shared, Slot, Slotting, StoreError, StoredBody,
-    StoredFailure,
+    Absence, Aside, Budget, CopyKey, DocumentStore, Lease, Leasing, Shared, Slot, Slotting, StoreError,
+    StoredBody, StoredFailure,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::fetch::{FailureKind, FetchError, FetchRequest, Fetched, Fetcher};
@@ -357,9 +357,7 @@ where
         let reason = match (fetched, judged) {
             (Some(fetched), Ok(verdict)) => {
                 let body = StoredBody {
-                    text: verdict
-                        .text
-                        .unwrap_or_else(|| String::from_utf8_lossy(&fetched.body).into_owned()),
+                    text: verdict.text.unwrap_or_else(|| String::from_utf8_lossy(&fetched.body).into_owned()),
                     fetched_at: fetched.received_at,
                     fresh_until: fetched.received_at.plus(verdict.lifetime),
                     stale_forbidden: verdict.stale_forbidden,

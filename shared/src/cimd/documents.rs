@@ -349,12 +349,7 @@ pub(super) fn judge(
     }
 }
 
-fn version(
-    url: &MetadataUrl,
-    ledger: &Ledger,
-    fetched: &Fetched,
-    seen: &Shared<Ledger>,
-) -> Option<Aside> {
+fn version(url: &MetadataUrl, ledger: &Ledger, fetched: &Fetched, seen: &Shared<Ledger>) -> Option<Aside> {
     let before = seen.body.as_ref().map(|body| body.fetched_at);
     super::history::aside(url, &ledger.latest, &fetched.body, before)
 }
