@@ -8,6 +8,7 @@ mod client_keys;
 mod conformance;
 mod consent;
 mod discovery;
+mod documents;
 mod keys;
 mod tidy;
 mod token;

@@ -246,7 +246,8 @@ fn due_at(url: &MetadataUrl, fetched_at: Timestamp, fresh_until: Timestamp) -> T
         return Timestamp::from_epoch_seconds(u64::MAX);
     }
     let share = url.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    let early = lifetime.mul_f64(f64::from(share % 256) / 256.0 / 3.0);
+    // Never in the last tenth, so that whoever runs this now and then is in time.
+    let early = lifetime.mul_f64(0.1 + f64::from(share % 256) / 256.0 * 0.23);
     fresh_until.minus(early)
 }
 
