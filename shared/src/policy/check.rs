@@ -77,7 +77,9 @@ impl Policy {
         if cache.floor_seconds > cache.default_seconds || cache.default_seconds > cache.ceiling_seconds {
             return Err(PolicyError::at(here, PolicyFault::CacheBounds));
         }
-        Ok(())
+        let (here, documents) = (Place::top().member("metadata_documents"), &self.documents);
+        range(here.member("last_good_seconds"), documents.last_good_seconds, (0, 90 * DAY))?;
+        range(here.member("withdrawal_seconds"), documents.withdrawal_seconds, (0, 90 * DAY))
     }
 
     fn check_profiles(&self) -> Checked {

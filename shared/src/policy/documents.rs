@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::change::ChangePolicy;
 use super::host_pattern::HostPattern;
 
 /// What happens when somebody comes with a metadata document that no administrator has dealt with (GOV-06).
@@ -20,7 +21,7 @@ pub enum DocumentMode {
 }
 
 /// Rules for metadata documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DocumentPolicy {
     /// What an unknown document meets.
@@ -37,6 +38,48 @@ pub struct DocumentPolicy {
     pub allow_query: bool,
     /// Ports besides 443 that a metadata document may be fetched from (URL-09).
     pub ports: Vec<u16>,
+    /// What changes of a document lead to (CAC-17).
+    pub changes: ChangePolicy,
+    /// For how long after its fetch a document of a tool that is in use may stand in while its host is out
+    /// of reach; 0 for never. Not after 404 or 410, nor in place of an invalid document, nor where the host
+    /// forbids it (CAC-13).
+    pub last_good_seconds: u64,
+    /// How often a host must say that there is no document before the tool counts as withdrawn.
+    pub withdrawal_sightings: u32,
+    /// The least time between the first and the last of these.
+    pub withdrawal_seconds: u64,
+    /// Whose logo is shown (DOC-43).
+    pub logos: Logos,
+}
+
+impl Default for DocumentPolicy {
+    fn default() -> Self {
+        Self {
+            mode: DocumentMode::Open,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            require_client_name: false,
+            allow_query: false,
+            ports: Vec::new(),
+            changes: ChangePolicy::default(),
+            last_good_seconds: 7 * 86_400,
+            withdrawal_sightings: 3,
+            withdrawal_seconds: 86_400,
+            logos: Logos::Approved,
+        }
+    }
+}
+
+/// Whose logo is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Logos {
+    /// Nobody's.
+    Off,
+    /// That of tools which an administrator approved: a logo is what a phisher copies first.
+    Approved,
+    /// Everybody's.
+    All,
 }
 
 /// What policy says about a metadata document, by its host alone and so before any fetch.

@@ -3,6 +3,7 @@
 //! `docs/policy.md` explains it to administrators, `docs/policy.schema.json` to their editors.
 
 mod block;
+pub mod change;
 mod check;
 mod documents;
 mod error;
@@ -16,7 +17,7 @@ mod resource;
 use serde::{Deserialize, Serialize};
 
 pub use block::{Block, Blocked};
-pub use documents::{DocumentDecision, DocumentMode, DocumentPolicy, DocumentRefusal};
+pub use documents::{DocumentDecision, DocumentMode, DocumentPolicy, DocumentRefusal, Logos};
 pub use error::{PolicyError, PolicyFault};
 pub use host_pattern::{HostPattern, HostPatternError, RegistrableDomain, RegistrableDomainError};
 pub use lifetime::{CacheBounds, LifetimeOverrides, Lifetimes};

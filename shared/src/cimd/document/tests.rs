@@ -2,9 +2,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::client::metadata::{ApplicationType, ClientKeys, GrantType, PublicJwks, ResponseType};
 use crate::client::id::{ClientId, UrlRules};
 use crate::client::metadata::NoneSupported;
+use crate::client::metadata::{ApplicationType, ClientKeys, GrantType, PublicJwks, ResponseType};
 
 const U01: &str = "https://app.example.com/oauth/client.json";
 const EVERY_METHOD: &[AuthMethod] = &[AuthMethod::None, AuthMethod::PrivateKeyJwt];
