@@ -1,15 +1,20 @@
-//! Who is this client? (CID-01 to CID-07)
+//! Who is this client? Asked in the mission's order (CID-01): pre-registered, metadata document, dynamic
+//! registration; and if nobody knows it, the person is told what to do.
 
-use crate::aws::StoreError;
+use std::pin::Pin;
+
+use crate::aws::{Change, Changed, RecordReader, Records, StoreError, ToolStore, Wanted};
+use crate::cimd::document::DocumentDigest;
 use crate::cimd::documents::{Documents, NoDocument};
 use crate::client::id::{ClientId, ClientUrlError, MetadataUrl, UrlRules};
 use crate::client::metadata::ClientMetadata;
+use crate::client::registration::Registration;
+use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
-use crate::grant::Mechanism;
 use crate::oauth::Issuer;
 use crate::policy::Policy;
-use crate::tool::ToolId;
+use crate::tool::{Mechanism, Status, Tool, ToolId};
 
 /// A client, known well enough to ask a person about it.
 #[derive(Clone, Debug)]
@@ -18,10 +23,14 @@ pub struct Client {
     pub id: ClientId,
     /// How it is known.
     pub mechanism: Mechanism,
-    /// The tool it belongs to.
+    /// The tool it belongs to; the one that stands for it now, if that was merged.
     pub tool: ToolId,
     /// That tool's epoch.
     pub tool_epoch: u32,
+    /// That tool's record; `None` until somebody consents for the first time.
+    pub record: Option<Tool>,
+    /// Its registration's record, if there is one.
+    pub registration: Option<Registration>,
     /// What it says about itself.
     pub metadata: ClientMetadata,
     /// The host of its identifier, where that is a URL.
@@ -30,20 +39,34 @@ pub struct Client {
     pub digest: Option<String>,
     /// That document, so that a decision can be made on what was shown.
     pub document: Option<String>,
+    /// The version of the document whose arrival last required asking people again: consent that was given
+    /// on it or on a later one is still good (CAC-17). Compare consent with this, not with `digest`.
+    pub consent_since: Option<String>,
+    /// Since when the document is in force as it is.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// Why there is no client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The identifier is a URL that cannot name a metadata document.
     #[error("the client identifier breaks a rule: {0}")]
     Url(#[from] ClientUrlError),
-    /// The identifier is not known, and is not a URL that could be looked up.
+    /// No source knows the identifier.
     #[error("the client identifier is not known")]
     Unknown,
     /// There is no usable metadata document.
     #[error(transparent)]
     Document(#[from] NoDocument),
+    /// The tool waits for an administrator's decision.
+    #[error("the tool {0} is pending")]
+    Pending(ToolId),
+    /// An administrator has disabled the tool.
+    #[error("the tool {0} is disabled")]
+    Disabled(ToolId),
+    /// The tool's publisher has withdrawn it.
+    #[error("the tool {0} is withdrawn")]
+    Withdrawn(ToolId),
     /// Our own store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,6 +81,12 @@ pub enum RefusalKind {
     Unknown,
     /// The client's document is wrong; trying again will not help.
     Invalid,
+    /// An administrator has yet to decide.
+    Pending,
+    /// An administrator has decided against it.
+    Disabled,
+    /// Its publisher took it back.
+    Withdrawn,
     /// The client's document is out of reach for now.
     Temporary,
     /// An administrator has to look at the client first.
@@ -79,7 +108,9 @@ impl Refusal {
             },
             Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
             Self::Document(NoDocument::Held) => RefusalKind::Held,
-            Self::Document(NoDocument::Withdrawn) => RefusalKind::Invalid,
+            Self::Document(NoDocument::Withdrawn) | Self::Withdrawn(_) => RefusalKind::Withdrawn,
+            Self::Pending(_) => RefusalKind::Pending,
+            Self::Disabled(_) => RefusalKind::Disabled,
             Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
                 RefusalKind::Ours
             }
@@ -87,10 +118,146 @@ impl Refusal {
     }
 }
 
+/// What a source is asked.
+pub struct Asked<'a> {
+    id: &'a ClientId,
+    url: &'a Result<MetadataUrl, ClientUrlError>,
+    registration: Option<&'a Registration>,
+    policy: &'a Policy,
+    shown: Option<&'a str>,
+    /// Whether the tool has a record: somebody here has consented to it, so this is no first contact.
+    is_known: bool,
+}
+
+/// What a source knows about a client.
+pub struct Found {
+    mechanism: Mechanism,
+    tool: ToolId,
+    metadata: ClientMetadata,
+    host: Option<String>,
+    digest: Option<String>,
+    document: Option<String>,
+    consent_since: Option<String>,
+    changed_at: Option<Timestamp>,
+    revocation_due: Option<DocumentDigest>,
+}
+
+/// A source's answer: this client, not mine (`None`), or refused, because.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Option<Found>, Refusal>> + Send + 'a>>;
+
+/// One way in which clients are known. A new way is a new source; the others need not change.
+pub trait ClientSource: Send + Sync {
+    /// Answers for one client identifier.
+    fn find<'a>(&'a self, asked: &'a Asked<'a>) -> Answering<'a>;
+}
+
+/// Clients that an administrator entered. Their record always wins over a document of the same URL.
+struct PreRegistered {
+    documents: std::sync::Arc<Documents>,
+}
+
+impl ClientSource for PreRegistered {
+    fn find<'a>(&'a self, asked: &'a Asked<'a>) -> Answering<'a> {
+        Box::pin(async move {
+            let Some(registration) =
+                asked.registration.filter(|known| known.mechanism == Mechanism::PreRegistered)
+            else {
+                return Ok(None);
+            };
+            if let Some(metadata) = &registration.metadata {
+                let host = asked.url.as_ref().ok().map(|url| url.host().to_owned());
+                return Ok(Some(Found {
+                    mechanism: Mechanism::PreRegistered,
+                    tool: registration.tool.clone(),
+                    metadata: metadata.clone(),
+                    host,
+                    digest: None,
+                    document: None,
+                    consent_since: None,
+                    changed_at: None,
+                    revocation_due: None,
+                }));
+            }
+            let url = asked.url.as_ref().map_err(|error| Refusal::Url(*error))?;
+            let found = document(&self.documents, url, asked).await?;
+            Ok(Some(Found { mechanism: Mechanism::PreRegistered, tool: registration.tool.clone(), ..found }))
+        })
+    }
+}
+
+/// Clients whose identifier is the URL of their metadata document.
+struct MetadataDocuments {
+    documents: std::sync::Arc<Documents>,
+}
+
+impl ClientSource for MetadataDocuments {
+    fn find<'a>(&'a self, asked: &'a Asked<'a>) -> Answering<'a> {
+        Box::pin(async move {
+            let url = match asked.url {
+                Ok(url) => url,
+                Err(ClientUrlError::NotHttps) => return Ok(None),
+                Err(error) => return Err(Refusal::Url(*error)),
+            };
+            let found = document(&self.documents, url, asked).await?;
+            let tool = asked.registration.map_or(found.tool, |known| known.tool.clone());
+            Ok(Some(Found { tool, ..found }))
+        })
+    }
+}
+
+async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -> Result<Found, Refusal> {
+    let known = match documents.find(url, asked.policy, asked.shown).await {
+        Ok(known) => known,
+        Err(reason) if asked.is_known => {
+            documents.last_good(url, asked.policy, &reason).await?.ok_or(reason)?
+        }
+        Err(reason) => return Err(reason.into()),
+    };
+    Ok(Found {
+        mechanism: Mechanism::MetadataDocument,
+        tool: ToolId::of_metadata_document(url.host(), asked.id.as_str()),
+        metadata: known.document.metadata.clone(),
+        host: Some(url.host().to_owned()),
+        digest: Some(known.document.digest.as_str().to_owned()),
+        document: Some(known.body.clone()),
+        consent_since: Some(known.consent_since.as_str().to_owned()),
+        changed_at: Some(known.in_force_since),
+        revocation_due: known.revocation_due.clone(),
+    })
+}
+
+/// Clients that registered themselves (RFC 7591).
+struct Dynamic;
+
+impl ClientSource for Dynamic {
+    fn find<'a>(&'a self, asked: &'a Asked<'a>) -> Answering<'a> {
+        let found = asked
+            .registration
+            .filter(|known| known.mechanism == Mechanism::Dynamic)
+            .and_then(|known| Some((known, known.metadata.clone()?)))
+            .map(|(known, metadata)| Found {
+                mechanism: Mechanism::Dynamic,
+                tool: known.tool.clone(),
+                metadata,
+                host: None,
+                digest: None,
+                document: None,
+                consent_since: None,
+                changed_at: None,
+                revocation_due: None,
+            });
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
+
 /// Resolves client identifiers.
 pub struct Resolver {
     issuer: Issuer,
-    documents: Documents,
+    clock: std::sync::Arc<dyn Clock>,
+    records: RecordReader,
+    tools: ToolStore,
+    documents: std::sync::Arc<Documents>,
+    sources: Vec<Box<dyn ClientSource>>,
     development: Vec<DevelopmentHost>,
 }
 
@@ -101,16 +268,30 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// A resolver over `documents`. `development` lists names that stand outside the host rules; a
-    /// deployment has none.
-    pub fn new(issuer: Issuer, documents: Documents, development: Vec<DevelopmentHost>) -> Self {
-        Self { issuer, documents, development }
+    /// A resolver over `documents` and the records behind `records`. `development` lists names that stand
+    /// outside the host rules; a deployment has none.
+    pub fn new(
+        issuer: Issuer,
+        clock: std::sync::Arc<dyn Clock>,
+        documents: Documents,
+        records: RecordReader,
+        tools: ToolStore,
+        development: Vec<DevelopmentHost>,
+    ) -> Self {
+        let documents = std::sync::Arc::new(documents);
+        let sources: Vec<Box<dyn ClientSource>> = vec![
+            Box::new(PreRegistered { documents: std::sync::Arc::clone(&documents) }),
+            Box::new(MetadataDocuments { documents: std::sync::Arc::clone(&documents) }),
+            Box::new(Dynamic),
+        ];
+        Self { issuer, clock, records, tools, documents, sources, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
     /// nothing is fetched: it serves if no fresher one is known.
     ///
-    /// Call it only once a person is signed in (FET-01).
+    /// Call it only once a person is signed in (FET-01). What is refused for good is refused before
+    /// anything is fetched.
     ///
     /// # Errors
     /// [`Refusal`]; nothing is remembered of it (CAC-02, CAC-03).
@@ -120,22 +301,84 @@ impl Resolver {
         policy: &Policy,
         shown: Option<&str>,
     ) -> Result<Client, Refusal> {
-        let url = match MetadataUrl::parse(id, &self.url_rules(policy)) {
-            Ok(url) => url,
-            Err(ClientUrlError::NotHttps) => return Err(Refusal::Unknown),
-            Err(error) => return Err(error.into()),
-        };
-        let known = self.documents.find(&url, policy, shown).await?;
-        Ok(Client {
-            id: id.clone(),
-            mechanism: Mechanism::MetadataDocument,
-            tool: ToolId::of_metadata_document(url.host(), id.as_str()),
-            tool_epoch: 0,
-            metadata: known.document.metadata.clone(),
-            host: Some(url.host().to_owned()),
-            digest: Some(known.document.digest.as_str().to_owned()),
-            document: Some(known.body.clone()),
-        })
+        let url = MetadataUrl::parse(id, &self.url_rules(policy));
+        let derived = url.as_ref().ok().map(|url| ToolId::of_metadata_document(url.host(), id.as_str()));
+        let wanted = Wanted { tool: derived.as_ref(), client_id: Some(id.as_str()), ..Wanted::default() };
+        let Records { mut tools, registration, .. } = self.records.read(wanted).await?;
+        let registration = registration.filter(|known| !known.has_ended(self.clock.now()));
+        if let Some(known) = &registration
+            && derived.as_ref() != Some(&known.tool)
+        {
+            tools = self.records.tools(&known.tool).await?;
+        }
+        let mut record = tools.pop().filter(|tool| !tool.forgotten);
+        refuse_by_status(record.as_ref())?;
+        let is_known = record.is_some();
+        let asked = Asked { id, url: &url, registration: registration.as_ref(), policy, shown, is_known };
+        for source in &self.sources {
+            let found = match source.find(&asked).await {
+                Err(Refusal::Document(NoDocument::Withdrawn)) => {
+                    return Err(self.withdraw(record.as_ref()).await?);
+                }
+                answer => answer?,
+            };
+            if let Some(found) = found {
+                if let (Some(digest), Ok(url)) = (&found.revocation_due, &url) {
+                    self.revoke(&mut record, url, digest).await?;
+                }
+                return Ok(Client {
+                    id: id.clone(),
+                    mechanism: found.mechanism,
+                    tool: record.as_ref().map_or(found.tool, |tool| tool.id.clone()),
+                    tool_epoch: record.as_ref().map_or(0, |tool| tool.epoch),
+                    record,
+                    registration,
+                    metadata: found.metadata,
+                    host: found.host,
+                    digest: found.digest,
+                    document: found.document,
+                    consent_since: found.consent_since,
+                    changed_at: found.changed_at,
+                });
+            }
+        }
+        Err(Refusal::Unknown)
+    }
+
+    /// A change of the document that revokes: every grant of the tool ends, by its epoch, before anybody is
+    /// asked anew. Two instances that do this at once raise it once: the revision decides.
+    async fn revoke(
+        &self,
+        record: &mut Option<Tool>,
+        url: &MetadataUrl,
+        digest: &DocumentDigest,
+    ) -> Result<(), StoreError> {
+        // What this process remembers may be a minute old, and the revocation done since.
+        if !self.documents.is_revocation_due(url, digest).await? {
+            return Ok(());
+        }
+        if let Some(tool) = record {
+            match self.tools.change(&tool.id, &Change::Revoke, Some(tool.revision)).await? {
+                Changed::Made(revoked) => {
+                    tracing::warn!(tool = tool.id.as_str(), "grants revoked: the metadata document changed");
+                    *tool = *revoked;
+                }
+                // Somebody else changed the tool; it stays due, and the next request sees to it.
+                Changed::Conflict => return Ok(()),
+            }
+        }
+        self.documents.revoked(url, digest).await?;
+        Ok(())
+    }
+
+    /// Its host has said for long enough that there is no document: the tool is withdrawn until an
+    /// administrator enables it again.
+    async fn withdraw(&self, record: Option<&Tool>) -> Result<Refusal, StoreError> {
+        let Some(tool) = record else { return Ok(NoDocument::Withdrawn.into()) };
+        if let Changed::Made(_) = self.tools.change(&tool.id, &Change::Withdraw, Some(tool.revision)).await? {
+            tracing::warn!(tool = tool.id.as_str(), "withdrawn by its publisher");
+        }
+        Ok(Refusal::Withdrawn(tool.id.clone()))
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {
@@ -147,5 +390,15 @@ impl Resolver {
             forbidden: vec![self.issuer.as_str().to_owned()],
             development: self.development.clone(),
         }
+    }
+}
+
+/// Before anything is fetched: a tool that may not be used costs its publisher's host nothing.
+fn refuse_by_status(record: Option<&Tool>) -> Result<(), Refusal> {
+    match record.map(|tool| (tool.status, &tool.id)) {
+        None | Some((Status::Enabled, _)) => Ok(()),
+        Some((Status::Pending, id)) => Err(Refusal::Pending(id.clone())),
+        Some((Status::Disabled, id)) => Err(Refusal::Disabled(id.clone())),
+        Some((Status::Withdrawn, id)) => Err(Refusal::Withdrawn(id.clone())),
     }
 }

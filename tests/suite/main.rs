@@ -9,5 +9,6 @@ mod conformance;
 mod consent;
 mod discovery;
 mod documents;
+mod keys;
 mod tidy;
 mod token;
