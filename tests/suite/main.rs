@@ -12,3 +12,4 @@ mod documents;
 mod keys;
 mod tidy;
 mod token;
+mod tools;
