@@ -300,16 +300,16 @@ async fn router(
         fetcher,
         DocumentStore::new(tables.clone()),
     );
-    let documents = Documents::new(copies);
     let records = RecordReader::new(tables.clone());
+    let tools = ToolStore::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
-        documents,
+        Documents::new(copies),
         records.clone(),
+        tools.clone(),
         config.development.clone(),
     );
-    let tools = ToolStore::new(tables.clone());
     let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {

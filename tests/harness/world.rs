@@ -82,7 +82,7 @@ impl World {
 
     /// An instance in which nobody waits longer than `wait` for a fetch of somebody else.
     pub async fn instance_with_wait(&self, wait: Duration) -> Instance {
-        let instance = self.build(wait);
+        let instance = self.cold(wait);
         instance.keys.ready().await.unwrap();
         instance.calls.take();
         instance
@@ -96,10 +96,10 @@ impl World {
 
     /// An instance that has not read anything yet.
     pub fn cold_instance(&self) -> Instance {
-        self.build(WAIT_MAX)
+        self.cold(WAIT_MAX)
     }
 
-    fn build(&self, wait: Duration) -> Instance {
+    fn cold(&self, wait: Duration) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
@@ -115,8 +115,14 @@ impl World {
                 .with_wait(wait);
         let documents = Documents::new(copies.clone());
         let records = RecordReader::new(tables.clone());
-        let resolver =
-            Resolver::new(issuer.clone(), Arc::clone(&clock), documents.clone(), records.clone(), Vec::new());
+        let resolver = Resolver::new(
+            issuer.clone(),
+            Arc::clone(&clock),
+            documents.clone(),
+            records.clone(),
+            ToolStore::new(tables.clone()),
+            Vec::new(),
+        );
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
