@@ -307,6 +307,7 @@ struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     document_digest: Option<String>,
     refreshable: bool,
+    profile: String,
     approved_at: Timestamp,
     evidence: Evidence,
     code_expires_at: Timestamp,
@@ -347,6 +348,7 @@ impl Item {
             code_challenge: grant.code_challenge.as_str().to_owned(),
             document_digest: grant.document_digest.clone(),
             refreshable: grant.refreshable,
+            profile: grant.profile.clone(),
             approved_at: grant.approved_at,
             evidence: grant.evidence.clone(),
             code_expires_at,
@@ -389,6 +391,7 @@ impl Item {
             code_challenge: CodeChallenge::from_stored(self.code_challenge),
             document_digest: self.document_digest,
             refreshable: self.refreshable,
+            profile: self.profile,
             approved_at: self.approved_at,
             evidence: self.evidence,
             stage,
