@@ -3,10 +3,12 @@
 mod documents;
 mod dynamodb;
 mod grants;
+mod item;
 pub mod keyring;
 mod keys;
 mod kms;
 mod policies;
+mod replays;
 pub mod table;
 
 pub use documents::{DocumentStore, StoredDocument};
@@ -16,3 +18,4 @@ pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
 pub use policies::{PolicyInForce, PolicyStore};
+pub use replays::{ReplayStore, Spent};

@@ -5,7 +5,7 @@ mod key_set;
 pub mod rotation;
 mod signing;
 
-pub use access_token::AccessToken;
+pub use access_token::{AccessToken, Confirmation};
 pub use key_set::{KeySet, KeyWrap, WrapContext, WrapError, Wrapping};
 pub use rotation::{KeyState, KeyUse};
 pub use signing::{PublicKey, SignError, SigningKey};
