@@ -11,7 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, StoreError,
+    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
+    RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
@@ -293,7 +294,18 @@ async fn router(
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
     let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
-    let resolver = Resolver::new(issuer.clone(), documents, config.development.clone());
+    let records = RecordReader::new(tables.clone());
+    let resolver = Resolver::new(
+        issuer.clone(),
+        Arc::clone(&outside.clock),
+        documents,
+        records.clone(),
+        config.development.clone(),
+    );
+    let resolver = Arc::new(resolver);
+    let tools = ToolStore::new(tables.clone());
+    let replays = ReplayStore::new(tables.clone());
+    let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
@@ -301,8 +313,11 @@ async fn router(
         random: Arc::clone(&outside.random),
         keys: Arc::clone(&keys),
         grants: grants.clone(),
+        records: records.clone(),
+        tools: tools.clone(),
+        registrations,
         policies: Arc::clone(&policies),
-        resolver: Arc::new(resolver),
+        resolver: Arc::clone(&resolver),
         authenticator: Arc::new(LocalSignIn),
     });
     let token = token::router(token::App {
@@ -311,7 +326,11 @@ async fn router(
         random: Arc::clone(&outside.random),
         keys,
         grants,
+        records,
+        tools,
         policies,
+        replays,
+        resolver,
     });
     Ok(front_door::router(authorize, token, issuer, addr))
 }

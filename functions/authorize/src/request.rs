@@ -5,11 +5,12 @@ use shared::oauth::pkce::PkceError;
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, CodeChallenge, Scope};
 use shared::policy::{Policy, Resource};
+use shared::tool::Ceiling;
 
 use crate::flow::Flow;
 
 /// Parameters that mean something here; all others are ignored (AUT-02).
-pub(crate) const KNOWN_PARAMS: [&str; 12] = [
+pub(crate) const KNOWN_PARAMS: [&str; 13] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -20,6 +21,7 @@ pub(crate) const KNOWN_PARAMS: [&str; 12] = [
     "code_challenge",
     "code_challenge_method",
     "prompt",
+    "dpop_jkt",
     "request",
     "request_uri",
 ];
@@ -53,6 +55,12 @@ pub(crate) enum RequestError {
     ScopeMalformed,
     #[error("none of the scopes is known to the resource")]
     ScopeUnknown,
+    #[error("the tool may not be used for this resource")]
+    ResourceCeiling,
+    #[error("the tool may have none of these scopes")]
+    ScopeCeiling,
+    #[error("dpop_jkt is not a SHA-256 thumbprint")]
+    DpopKey,
     #[error("nobody can be asked, because prompt is none")]
     ConsentRequired,
 }
@@ -83,6 +91,11 @@ impl RequestError {
             Self::ResourceMissing => (Code::InvalidTarget, "resource is missing"),
             Self::ScopeMalformed => (Code::InvalidScope, "the scope is malformed"),
             Self::ScopeUnknown => (Code::InvalidScope, "the resource knows none of these scopes"),
+            Self::ResourceCeiling => {
+                (Code::InvalidTarget, "the client may not be used for this resource here")
+            }
+            Self::ScopeCeiling => (Code::InvalidScope, "the client may have none of these scopes here"),
+            Self::DpopKey => (Code::InvalidRequest, "dpop_jkt is not a thumbprint"),
             Self::ConsentRequired => (Code::ConsentRequired, "the person must be asked"),
         }
     }
@@ -100,6 +113,8 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) scope: Scope,
     /// Whether a refresh token will be issued (REF-07).
     pub(crate) refreshable: bool,
+    /// The DPoP key that the code is bound to (RFC 9449 §10).
+    pub(crate) dpop_jkt: Option<String>,
 }
 
 impl AuthorizationRequest {
@@ -108,6 +123,7 @@ impl AuthorizationRequest {
         flow: &Flow,
         client: &ClientMetadata,
         policy: &Policy,
+        ceiling: &Ceiling,
         methods: &[AuthMethod],
     ) -> Result<Self, RequestError> {
         if let Some(name) = flow.repeated() {
@@ -130,10 +146,27 @@ impl AuthorizationRequest {
         client.auth_methods.usable(methods).map_err(|_| RequestError::AuthMethod)?;
         let challenge = CodeChallenge::parse(flow.get("code_challenge"), flow.get("code_challenge_method"))?;
         let resource = resource(flow, policy)?.clone();
-        let scope = scope(flow, &resource)?;
+        if !ceiling.allows_resource(&resource.resource) {
+            return Err(RequestError::ResourceCeiling);
+        }
+        let scope = ceiling.narrow(&scope(flow, &resource)?);
+        if scope.filter(|token| token != OFFLINE_ACCESS).is_empty() {
+            return Err(RequestError::ScopeCeiling);
+        }
         let refreshable = client.may_use(GrantType::RefreshToken) || scope.contains(OFFLINE_ACCESS);
-        Ok(Self { challenge, resource, scope, refreshable })
+        let dpop_jkt = flow.get("dpop_jkt").map(str::to_owned);
+        if dpop_jkt.as_ref().is_some_and(|jkt| !is_sha256(jkt)) {
+            return Err(RequestError::DpopKey);
+        }
+        Ok(Self { challenge, resource, scope, refreshable, dpop_jkt })
     }
+}
+
+/// Whether `text` is a SHA-256 digest in base64url, as every thumbprint is.
+fn is_sha256(text: &str) -> bool {
+    /// Characters of 32 bytes.
+    const CHARS: usize = 43;
+    text.len() == CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn resource<'a>(flow: &Flow, policy: &'a Policy) -> Result<&'a Resource, RequestError> {

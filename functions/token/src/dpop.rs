@@ -11,6 +11,7 @@ use serde::Deserialize;
 use shared::aws::Spent;
 use shared::client::metadata::is_private_key;
 use shared::clock::Timestamp;
+use shared::grant::ClientProof;
 use url::Url;
 
 use crate::App;
@@ -112,6 +113,16 @@ impl Proof {
             Spent::First => Ok(()),
             Spent::Again => Err(DpopError::Replayed.into()),
         }
+    }
+}
+
+/// Checks a verified proof, or its absence, against what the grant is bound to.
+pub(crate) fn check_binding(bound: &ClientProof, proof: Option<&Proof>) -> Result<(), DpopError> {
+    match (&bound.dpop_jkt, proof) {
+        (Some(jkt), Some(proof)) if *jkt == proof.jkt => Ok(()),
+        (Some(_), _) => Err(DpopError::OtherKey),
+        (None, None) if bound.dpop_required => Err(DpopError::Missing),
+        (None, _) => Ok(()),
     }
 }
 

@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::clock::Timestamp;
+use shared::jose::CLIENT_ALGORITHMS;
 
 /// Bytes of one signed object. The largest honest one carries an RSA-4096 signature and a few URLs.
 pub(crate) const JWS_BYTES_MAX: usize = 8 * 1024;
 
-/// The algorithms that clients may sign with: asymmetric ones only, so that a public key can never be used
-/// as a shared secret (RFC 8725 §2.1, §3.1).
-pub(crate) const ALGORITHMS: [Algorithm; 5] =
+/// [`CLIENT_ALGORITHMS`], in the same order.
+const ALGORITHMS: [Algorithm; CLIENT_ALGORITHMS.len()] =
     [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
 
 /// Why a signed object is not accepted.
@@ -75,7 +75,7 @@ impl<'a> Unverified<'a> {
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| JwsError::Header)?;
         let algorithm = ALGORITHMS
             .into_iter()
-            .find(|algorithm| name(*algorithm) == header.alg)
+            .find(|algorithm| name(*algorithm) == Some(header.alg.as_str()))
             .ok_or(JwsError::Algorithm)?;
         if header.crit.is_some() {
             return Err(JwsError::Critical);
@@ -102,15 +102,11 @@ impl<'a> Unverified<'a> {
 }
 
 /// The registered name of one of [`ALGORITHMS`].
-pub(crate) const fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::RS256 => "RS256",
-        Algorithm::PS256 => "PS256",
-        Algorithm::ES256 => "ES256",
-        Algorithm::ES384 => "ES384",
-        Algorithm::EdDSA => "EdDSA",
-        _ => "none",
-    }
+fn name(algorithm: Algorithm) -> Option<&'static str> {
+    CLIENT_ALGORITHMS
+        .into_iter()
+        .zip(ALGORITHMS)
+        .find_map(|(name, found)| (found == algorithm).then_some(name))
 }
 
 /// Whether `key` may verify signatures of `algorithm` (RFC 7517 §4.2 to §4.4; RFC 7518 §3.1).
@@ -126,7 +122,8 @@ fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     let usage = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
     let operations =
         common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-    let stated = common.key_algorithm.is_none_or(|stated| stated.to_string() == name(algorithm));
+    let stated =
+        common.key_algorithm.is_none_or(|stated| Some(stated.to_string().as_str()) == name(algorithm));
     kind && usage && operations && stated
 }
 

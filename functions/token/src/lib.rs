@@ -1,15 +1,19 @@
 //! `/token` and the key set that verifies what it issues.
 
+mod client_auth;
 mod code;
+mod dpop;
 mod error;
+mod governance;
 mod issue;
+mod jws;
 mod refresh;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -17,7 +21,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::{GrantStore, Keyring, PolicyStore};
+use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
 use shared::clock::Clock;
 use shared::grant::key_id;
 use shared::http::json_with_cache;
@@ -26,7 +30,10 @@ use shared::jose::KeySet;
 use shared::oauth::server_metadata::path;
 use shared::oauth::{Issuer, Params};
 use shared::random::{Random, RandomError};
+use shared::resolver::Resolver;
 
+use crate::client_auth::Presented;
+use crate::dpop::Proof;
 use crate::error::TokenError;
 
 /// What this function works with. Its permissions in `infra/` name the same tables and rights.
@@ -42,8 +49,16 @@ pub struct App {
     pub keys: Arc<Keyring>,
     /// Reads, redeems, rotates, and revokes grants.
     pub grants: GrantStore,
+    /// Reads grant, tool, and registration in one round trip.
+    pub records: RecordReader,
+    /// Notes that a tool is in use.
+    pub tools: ToolStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Remembers what may be used once.
+    pub replays: ReplayStore,
+    /// Finds the documents of clients that authenticate with a key.
+    pub resolver: Arc<Resolver>,
 }
 
 impl App {
@@ -79,18 +94,31 @@ pub fn router(app: App) -> Router {
 }
 
 /// `POST /token` (OAuth 2.1 §3.2).
-async fn token(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
-    match grant(&app, &headers, &body).await {
+async fn token(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match grant(&app, query.as_deref(), &headers, &body).await {
         Ok(answer) => answer.into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-async fn grant(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<issue::TokenResponse, TokenError> {
+async fn grant(
+    app: &App,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<issue::TokenResponse, TokenError> {
     let params = form(headers, body)?;
-    match params.get("grant_type").ok_or(TokenError::Missing("grant_type"))? {
-        "authorization_code" => code::redeem(app, &params).await,
-        "refresh_token" => refresh::rotate(app, &params).await,
+    let grant_type = params.get("grant_type").ok_or(TokenError::Missing("grant_type"))?;
+    let presented = Presented::read(headers, query, &params)?;
+    let proof = Proof::read(app, headers, path::TOKEN)?;
+    match grant_type {
+        "authorization_code" => code::redeem(app, &params, &presented, proof.as_ref()).await,
+        "refresh_token" => refresh::rotate(app, &params, &presented, proof.as_ref()).await,
         _ => Err(TokenError::UnsupportedGrantType),
     }
 }

@@ -3,12 +3,28 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::aws::{DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, connect};
+use shared::aws::{
+    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader, ReplayStore,
+    ToolStore, connect,
+};
+use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::config::{Config, ConfigError};
+use shared::fetch::dns::SystemResolver;
+use shared::fetch::guard::{GuardError, GuardSettings, GuardedFetcher};
 use shared::jose::KeyWrap;
 use shared::random::OsRandom;
+use shared::resolver::Resolver;
 use token::{App, router};
+
+/// Why the function does not start, in one line.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("fetcher: {0}")]
+    Fetcher(#[from] GuardError),
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -30,12 +46,18 @@ async fn main() -> ExitCode {
 }
 
 /// Reads the configuration and connects; nothing is sent yet, so an outage cannot stop the start (FM036).
-async fn start() -> Result<App, ConfigError> {
+async fn start() -> Result<App, StartError> {
     let config = Config::from_env()?;
     let kms_key_id = config.require_kms_key_id()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tables = DynamoDb::new(connect(config.dynamodb_endpoint.as_deref()).await, config.table_prefix);
     let wrap: Arc<dyn KeyWrap> = Arc::new(KmsWrap::connect(kms_key_id, config.kms_endpoint.as_deref()).await);
+    let settings = GuardSettings::new(config.issuer.as_str());
+    let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), Arc::clone(&clock))?;
+    let documents = Documents::new(Arc::clone(&clock), Arc::new(fetcher), DocumentStore::new(tables.clone()));
+    let records = RecordReader::new(tables.clone());
+    let resolver =
+        Resolver::new(config.issuer.clone(), Arc::clone(&clock), documents, records.clone(), Vec::new());
     let store = KeyStore::new(tables.clone(), config.issuer.clone());
     Ok(App {
         issuer: config.issuer,
@@ -43,6 +65,10 @@ async fn start() -> Result<App, ConfigError> {
         random: Arc::new(OsRandom),
         keys: Arc::new(Keyring::new(store, wrap, clock)),
         grants: GrantStore::new(tables.clone()),
-        policies: Arc::new(PolicyStore::new(tables)),
+        records,
+        tools: ToolStore::new(tables.clone()),
+        policies: Arc::new(PolicyStore::new(tables.clone())),
+        replays: ReplayStore::new(tables),
+        resolver: Arc::new(resolver),
     })
 }

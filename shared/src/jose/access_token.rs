@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::KeySet;
 use crate::clock::Timestamp;
-use crate::grant::{Assurance, Mechanism};
+use crate::grant::Assurance;
+use crate::tool::Mechanism;
 
 /// Bytes of an access token that is read back. Ours are far shorter.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;

@@ -103,11 +103,14 @@ pub(super) async fn verify(
     let now = app.clock.now();
     let spend = check(app, client_id, &object, record, now).map_err(ClientError::from)?;
     // Everything that costs nothing was checked, so that a useless assertion causes no fetch of keys.
-    let keys = record.keys.find(app, object.header.kid.as_deref()).await.map_err(|error| match error {
-        NoKeys::Ours(error) => TokenError::Store(error),
-        NoKeys::Unavailable(reason) => TokenError::ClientKeysUnavailable(reason),
-        error => ClientError::Keys(error).into(),
-    })?;
+    let keys =
+        record.keys.find(app, client_id, object.header.kid.as_deref()).await.map_err(
+            |error| match error {
+                NoKeys::Ours(error) => TokenError::Store(error),
+                NoKeys::Unavailable(reason) => TokenError::ClientKeysUnavailable(reason),
+                error => ClientError::Keys(error).into(),
+            },
+        )?;
     let found = candidates(keys.as_json(), &object);
     let mut result = Err(JwsError::NoKey);
     for key in &found {
@@ -117,7 +120,8 @@ pub(super) async fn verify(
         }
     }
     result.map_err(AssertionError::from).map_err(ClientError::from)?;
-    let spent = app.replays.spend(&["assertion", client_id, &spend.jti], spend.until, now, &app.mark()?).await?;
+    let spent =
+        app.replays.spend(&["assertion", client_id, &spend.jti], spend.until, now, &app.mark()?).await?;
     match spent {
         Spent::First => Ok(()),
         Spent::Again => Err(ClientError::from(AssertionError::Replayed).into()),
@@ -143,8 +147,8 @@ fn check(
         return Err(AssertionError::Subject);
     }
     let audience = claims.aud.sole().ok_or(AssertionError::Audience)?;
-    let own_endpoint = record.compatibility.nonconformant_assertion_audience
-        && audience == app.issuer.url(path::TOKEN);
+    let own_endpoint =
+        record.compatibility.nonconformant_assertion_audience && audience == app.issuer.url(path::TOKEN);
     if audience != app.issuer.as_str() && !own_endpoint {
         return Err(AssertionError::Audience);
     }

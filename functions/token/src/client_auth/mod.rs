@@ -64,8 +64,6 @@ pub(crate) struct Presented {
     /// The one client identifier of the request.
     pub(crate) client_id: String,
     proof: Proof,
-    /// Whether the `Authorization` header was used; the refusal then names its scheme (TOK-04).
-    pub(crate) by_header: bool,
 }
 
 impl Presented {
@@ -89,7 +87,6 @@ impl Presented {
             (Some(_), Some(_)) => return Err(ClientError::AssertionType.into()),
             _ => return Err(ClientError::AssertionIncomplete.into()),
         };
-        let by_header = basic.is_some();
         let (client_id, proof) = match (basic, secret, assertion) {
             (None, None, None) => (named.map(str::to_owned), Proof::Nothing),
             (Some((client_id, secret)), None, None) => {
@@ -108,7 +105,7 @@ impl Presented {
         if named.is_some_and(|named| named != client_id) {
             return Err(ClientError::Contradiction.into());
         }
-        Ok(Self { client_id, proof, by_header })
+        Ok(Self { client_id, proof })
     }
 
     /// The method that the request uses.
@@ -151,7 +148,9 @@ pub(crate) async fn authenticate(
                 return Err(ClientError::Secret.into());
             }
         }
-        Proof::Assertion(assertion) => assertion::verify(app, &presented.client_id, assertion, record).await?,
+        Proof::Assertion(assertion) => {
+            assertion::verify(app, &presented.client_id, assertion, record).await?
+        }
     }
     Ok(method)
 }

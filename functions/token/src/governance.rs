@@ -1,0 +1,99 @@
+//! Whether a grant whose credential is good may be honoured now: asked at every redemption and refresh
+//! (DESIGN invariant 4, REF-09).
+
+use shared::aws::{Records, Wanted};
+use shared::client::metadata::AuthMethod;
+use shared::client::registration::Registration;
+use shared::clock::Timestamp;
+use shared::grant::{Grant, GrantId};
+use shared::http::log::chain;
+use shared::oauth::Scope;
+use shared::oauth::scope::OFFLINE_ACCESS;
+use shared::policy::Policy;
+use shared::tool::{Mechanism, Tool, ToolId, check_standing};
+
+use crate::App;
+use crate::client_auth::{KeySource, OnRecord, Presented, authenticate};
+use crate::error::TokenError;
+
+/// A grant that belongs to the authenticated client, of a tool in good standing.
+pub(crate) struct Honoured {
+    pub(crate) grant: Grant,
+    /// How the client authenticated.
+    pub(crate) method: AuthMethod,
+    tool: Tool,
+}
+
+/// Reads the grant with all that decides about it, and checks everything but its own stage.
+///
+/// The client's identity comes first: whoever presents somebody else's credential learns nothing about
+/// the tool it belongs to.
+pub(crate) async fn honour(
+    app: &App,
+    grant: GrantId,
+    tool: &ToolId,
+    presented: &Presented,
+) -> Result<Honoured, TokenError> {
+    let client_id = presented.client_id.as_str();
+    let wanted = Wanted { grant: Some(grant), tool: Some(tool), client_id: Some(client_id) };
+    let Records { grant, tools, registration } = app.records.read(wanted).await?;
+    let mut grant = grant.ok_or(TokenError::GrantGone)?;
+    let method = authenticate_for(app, &grant, registration.as_ref(), presented).await?;
+    grant.proof.method = Some(method);
+    check_standing(&grant.tool, grant.tool_epoch, &tools)?;
+    let tool = tools.into_iter().next_back().ok_or(TokenError::GrantGone)?;
+    Ok(Honoured { grant, method, tool })
+}
+
+/// Authenticates the client that `grant` belongs to, by what is on record about it.
+pub(crate) async fn authenticate_for(
+    app: &App,
+    grant: &Grant,
+    registration: Option<&Registration>,
+    presented: &Presented,
+) -> Result<AuthMethod, TokenError> {
+    if grant.client_id != presented.client_id {
+        return Err(TokenError::OtherClient);
+    }
+    let registration = registration.filter(|known| !known.has_ended(app.clock.now()));
+    // A registration that was removed or has ended: the client is told to register anew (T15, REG-09).
+    if grant.mechanism != Mechanism::MetadataDocument && registration.is_none() {
+        return Err(TokenError::ClientGone);
+    }
+    let metadata = registration.and_then(|known| known.metadata.as_ref());
+    let declared = metadata.map_or(grant.proof.declared.as_slice(), |known| known.auth_methods.declared());
+    let record = OnRecord {
+        methods: grant.proof.method.as_ref().map_or(declared, std::slice::from_ref),
+        secrets: registration.map_or(&[], |known| known.secrets.as_slice()),
+        keys: metadata.map_or(KeySource::Document, KeySource::Registered),
+        compatibility: registration.map(|known| known.compatibility).unwrap_or_default(),
+    };
+    authenticate(app, presented, &record).await
+}
+
+impl Honoured {
+    /// What may be issued now: what was granted, within what resource and tool allow today.
+    pub(crate) fn narrow(&self, scope: &Scope, policy: &Policy) -> Result<Scope, TokenError> {
+        let resource = policy.resource(&self.grant.resource).ok_or(TokenError::ResourceGone)?;
+        if !self.tool.ceiling.allows_resource(&resource.resource) {
+            return Err(TokenError::ResourceGone);
+        }
+        let left = self
+            .tool
+            .ceiling
+            .narrow(scope)
+            .filter(|token| token == OFFLINE_ACCESS || resource.has_scope(token));
+        // Nothing left of something: a token without scope could mean anything to a resource.
+        if left.filter(|token| token != OFFLINE_ACCESS).is_empty() && !scope.is_empty() {
+            return Err(TokenError::ScopeGone);
+        }
+        Ok(left)
+    }
+
+    /// Notes the use. The tokens are issued already, so a failure is logged and nothing more.
+    pub(crate) async fn note_use(&self, app: &App, now: Timestamp) {
+        if let Err(error) = app.tools.note_use(&self.tool, now).await {
+            tracing::warn!(tool = %self.tool.id, reason = chain(&error), "last use not noted");
+        }
+    }
+}
