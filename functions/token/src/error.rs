@@ -76,6 +76,8 @@ pub(crate) enum TokenError {
     OtherResource,
     #[error("the resource is not served any more")]
     ResourceGone,
+    #[error("whoever asks is no resource of ours, or did not prove it")]
+    CallerUnknown,
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("the client's keys are out of reach: {0}")]
@@ -134,6 +136,7 @@ impl TokenError {
             Self::ScopeWider => (Code::InvalidScope, "the scope is wider than what was granted"),
             Self::OtherResource => (Code::InvalidTarget, "the resource is not the granted one"),
             Self::ResourceGone => (Code::InvalidTarget, "the resource is not served any more"),
+            Self::CallerUnknown => (Code::InvalidClient, "only registered resources may ask"),
             Self::Client(error) => client_wire(error),
             Self::Dpop(DpopError::OtherKey) => {
                 (Code::InvalidGrant, "the code or refresh token is bound to another DPoP key")
@@ -206,6 +209,7 @@ fn missing(name: &str) -> &'static str {
         "client_id" => "client_id is missing",
         "code_verifier" => "code_verifier is missing",
         "refresh_token" => "refresh_token is missing",
+        "token" => "token is missing",
         _ => "a parameter is missing",
     }
 }

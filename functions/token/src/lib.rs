@@ -1,13 +1,16 @@
-//! `/token` and the key set that verifies what it issues.
+//! `/token`, the key set that verifies what it issues, revocation, and introspection.
 
 mod client_auth;
 mod code;
 mod dpop;
 mod error;
 mod governance;
+mod introspect;
 mod issue;
+mod issued;
 mod jws;
 mod refresh;
+mod revoke;
 
 use std::sync::Arc;
 
@@ -79,13 +82,16 @@ impl App {
 }
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
-pub const ROUTES: &[(&str, &str)] = &[("POST", path::TOKEN), ("GET", path::JWKS)];
+pub const ROUTES: &[(&str, &str)] =
+    &[("POST", path::TOKEN), ("POST", path::REVOKE), ("POST", path::INTROSPECT), ("GET", path::JWKS)];
 
 /// The router of this function.
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let router = Router::new()
         .route(path::TOKEN, post(token).layer(shared::http::cors(&[Method::POST])))
+        .route(path::REVOKE, post(revocation).layer(shared::http::cors(&[Method::POST])))
+        .route(path::INTROSPECT, post(introspection))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route(path::JWKS, get(jwks).layer(shared::http::cors(&[Method::GET])))
         .route_layer(from_fn(remember_route))
@@ -121,6 +127,35 @@ async fn grant(
         "refresh_token" => refresh::rotate(app, &params, &presented, proof.as_ref()).await,
         _ => Err(TokenError::UnsupportedGrantType),
     }
+}
+
+/// `POST /revoke` (RFC 7009 §2.1).
+async fn revocation(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let revoke = async {
+        let params = form(&headers, &body)?;
+        let presented = Presented::read(&headers, query.as_deref(), &params)?;
+        revoke::revoke(&app, &params, &presented).await
+    };
+    revoke.await.unwrap_or_else(TokenError::into_response)
+}
+
+/// `POST /introspect` (RFC 7662 §2.1).
+async fn introspection(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let introspect = async {
+        let params = form(&headers, &body)?;
+        introspect::introspect(&app, query.as_deref(), &headers, &params).await
+    };
+    introspect.await.unwrap_or_else(TokenError::into_response)
 }
 
 /// Reads a form body (TOK-01).

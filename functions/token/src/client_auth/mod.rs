@@ -108,6 +108,16 @@ impl Presented {
         Ok(Self { client_id, proof })
     }
 
+    /// Whether the request carries one of the secrets whose SHA-256 digests (base64url) these are. All are
+    /// compared, in constant time.
+    pub(crate) fn holds_one_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
+        let Proof::Secret(_, secret) = &self.proof else { return false };
+        let presented = URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()));
+        digests.fold(false, |found, known| {
+            verify_slices_are_equal(known.as_bytes(), presented.as_bytes()).is_ok() || found
+        })
+    }
+
     /// The method that the request uses.
     pub(crate) fn method(&self) -> AuthMethod {
         match &self.proof {
@@ -143,8 +153,11 @@ pub(crate) async fn authenticate(
     }
     match &presented.proof {
         Proof::Nothing => {}
-        Proof::Secret(_, secret) => {
-            if !holds(record.secrets, secret, app.clock.now()) {
+        Proof::Secret(..) => {
+            let now = app.clock.now();
+            let good = |known: &&SecretDigest| known.expires_at.is_none_or(|expires_at| now < expires_at);
+            let digests = record.secrets.iter().filter(good).map(|known| known.sha256.as_str());
+            if !presented.holds_one_of(digests) {
                 return Err(ClientError::Secret.into());
             }
         }
@@ -153,16 +166,6 @@ pub(crate) async fn authenticate(
         }
     }
     Ok(method)
-}
-
-/// Whether `secret` is one of those that are good now. All are compared, in constant time.
-fn holds(secrets: &[SecretDigest], secret: &Secret, now: shared::clock::Timestamp) -> bool {
-    let presented = URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()));
-    secrets.iter().fold(false, |found, known| {
-        let same = verify_slices_are_equal(known.sha256.as_bytes(), presented.as_bytes()).is_ok();
-        let good = known.expires_at.is_none_or(|expires_at| now < expires_at);
-        found || (same && good)
-    })
 }
 
 /// Reads the `Authorization` header (RFC 6749 §2.3.1): identifier and secret are form-encoded inside.
@@ -175,7 +178,8 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret)>, ClientError> {
     let read = || {
         let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
         let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-        let (client_id, secret) = text.split_once(':')?;
+        // Our secrets have no colon, and a resource's identifier that was not encoded has one.
+        let (client_id, secret) = text.rsplit_once(':')?;
         let basic = scheme.eq_ignore_ascii_case("basic") && !client_id.is_empty();
         basic.then(|| Some((form_decoded(client_id)?, Secret::new(form_decoded(secret)?))))?
     };
