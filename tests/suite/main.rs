@@ -4,6 +4,7 @@
 
 mod authorize;
 mod budgets;
+mod client_auth;
 mod conformance;
 mod consent;
 mod discovery;
