@@ -14,7 +14,9 @@ use shared::aws::{
     self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
     RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
 use shared::fetch::dns::SystemResolver;
@@ -293,7 +295,14 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let copies = Copies::new(
+        Arc::clone(&outside.clock),
+        Arc::clone(&outside.random),
+        fetcher,
+        DocumentStore::new(tables.clone()),
+    );
+    let client_keys = ClientKeySets::new(copies.clone());
+    let documents = Documents::new(copies);
     let records = RecordReader::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
@@ -331,6 +340,7 @@ async fn router(
         policies,
         replays,
         resolver,
+        client_keys,
     });
     Ok(front_door::router(authorize, token, issuer, addr))
 }

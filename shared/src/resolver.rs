@@ -83,6 +83,8 @@ pub enum RefusalKind {
     Withdrawn,
     /// The client's document is out of reach for now.
     Temporary,
+    /// An administrator has to look at the client first.
+    Held,
     /// We failed.
     Ours,
 }
@@ -100,8 +102,12 @@ impl Refusal {
             },
             Self::Pending(_) => RefusalKind::Pending,
             Self::Disabled(_) => RefusalKind::Disabled,
-            Self::Withdrawn(_) => RefusalKind::Withdrawn,
-            Self::Document(NoDocument::Store(_)) | Self::Store(_) => RefusalKind::Ours,
+            Self::Withdrawn(_) | Self::Document(NoDocument::Withdrawn) => RefusalKind::Withdrawn,
+            Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
+            Self::Document(NoDocument::Held) => RefusalKind::Held,
+            Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
+                RefusalKind::Ours
+            }
         }
     }
 }
@@ -309,7 +315,15 @@ impl Resolver {
     /// [`Refusal`]; nothing is remembered of it.
     pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
         let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
-        Ok(self.documents.find(&url, policy, None).await?.document.metadata.clone())
+        let known = match self.documents.find(&url, policy, None).await {
+            Ok(known) => known,
+            // What is held back for an administrator does not touch grants: they go on as they were.
+            Err(NoDocument::Held) => {
+                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
+            }
+            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
+        };
+        Ok(known.document.metadata.clone())
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {

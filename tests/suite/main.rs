@@ -5,9 +5,14 @@
 mod authorize;
 mod budgets;
 mod client_auth;
+mod client_keys;
 mod conformance;
 mod consent;
 mod discovery;
+mod documents;
+mod dpop;
 mod keys;
+mod revocation;
 mod tidy;
 mod token;
+mod tools;

@@ -25,6 +25,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::grant::key_id;
 use shared::http::json_with_cache;
@@ -62,6 +63,8 @@ pub struct App {
     pub replays: ReplayStore,
     /// Finds the documents of clients that authenticate with a key.
     pub resolver: Arc<Resolver>,
+    /// Finds the keys that those documents, or registrations, name.
+    pub client_keys: ClientKeySets,
 }
 
 impl App {

@@ -7,13 +7,15 @@ use shared::aws::{
     DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader, ReplayStore,
     ToolStore, connect,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::{Clock, SystemClock};
 use shared::config::{Config, ConfigError};
 use shared::fetch::dns::SystemResolver;
 use shared::fetch::guard::{GuardError, GuardSettings, GuardedFetcher};
 use shared::jose::KeyWrap;
-use shared::random::OsRandom;
+use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use token::{App, router};
 
@@ -62,7 +64,7 @@ async fn start() -> Result<App, StartError> {
     Ok(App {
         issuer: config.issuer,
         clock: Arc::clone(&clock),
-        random: Arc::new(OsRandom),
+        random,
         keys: Arc::new(Keyring::new(store, wrap, clock)),
         grants: GrantStore::new(tables.clone()),
         records,
@@ -70,5 +72,6 @@ async fn start() -> Result<App, StartError> {
         policies: Arc::new(PolicyStore::new(tables.clone())),
         replays: ReplayStore::new(tables),
         resolver: Arc::new(resolver),
+        client_keys: ClientKeySets::new(copies),
     })
 }

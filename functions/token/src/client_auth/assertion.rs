@@ -7,7 +7,9 @@ use shared::aws::Spent;
 use shared::clock::Timestamp;
 use shared::oauth::server_metadata::path;
 
-use super::{ClientError, NoKeys, OnRecord};
+use shared::cimd::keys::NoKeys;
+
+use super::{ClientError, OnRecord};
 use crate::App;
 use crate::error::TokenError;
 use crate::jws::{JwsError, Unverified, candidates, instant};
@@ -106,9 +108,10 @@ pub(super) async fn verify(
     let keys =
         record.keys.find(app, client_id, object.header.kid.as_deref()).await.map_err(
             |error| match error {
-                NoKeys::Ours(error) => TokenError::Store(error),
+                NoKeys::Store(error) => TokenError::Store(error),
+                NoKeys::Random(error) => TokenError::Random(error),
                 NoKeys::Unavailable(reason) => TokenError::ClientKeysUnavailable(reason),
-                error => ClientError::Keys(error).into(),
+                NoKeys::None | NoKeys::Unusable(_) => ClientError::Keys(error).into(),
             },
         )?;
     let found = candidates(keys.as_json(), &object);

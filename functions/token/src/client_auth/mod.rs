@@ -13,13 +13,14 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use shared::cimd::keys::NoKeys;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::{Compatibility, SecretDigest};
 use shared::oauth::Params;
 use shared::secret::Secret;
 
 pub(crate) use assertion::AssertionError;
-pub(crate) use source::{KeySource, NoKeys};
+pub(crate) use source::KeySource;
 
 use crate::App;
 use crate::error::TokenError;

@@ -1,25 +1,12 @@
 //! Where the public keys of a client come from: its registration, or its metadata document. Never the
 //! request.
 
-use shared::aws::StoreError;
+use shared::cimd::keys::NoKeys;
 use shared::client::id::ClientId;
-use shared::client::metadata::{ClientKeys, ClientMetadata, PublicJwks};
+use shared::client::metadata::{ClientMetadata, PublicJwks};
 use shared::resolver::{Refusal, RefusalKind};
 
 use crate::App;
-
-/// Why there are no keys.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum NoKeys {
-    #[error("the client has published none")]
-    None,
-    #[error("they are not usable: {0}")]
-    Unusable(String),
-    #[error("they are out of reach: {0}")]
-    Unavailable(String),
-    #[error(transparent)]
-    Ours(#[from] StoreError),
-}
 
 /// Where the keys of a client are.
 #[derive(Clone, Copy)]
@@ -39,23 +26,14 @@ impl KeySource<'_> {
         kid: Option<&str>,
     ) -> Result<PublicJwks, NoKeys> {
         match self {
-            Self::Registered(metadata) => keys_of(app, metadata, kid).await,
+            Self::Registered(metadata) => app.client_keys.keys_of(metadata, kid).await,
             Self::Document => {
                 let policy = app.policies.current(app.clock.as_ref()).await?;
                 let id = ClientId::parse(client_id).map_err(|error| NoKeys::Unusable(error.to_string()))?;
                 let metadata = app.resolver.document_of(&id, &policy.policy).await.map_err(no_document)?;
-                keys_of(app, &metadata, kid).await
+                app.client_keys.keys_of(&metadata, kid).await
             }
         }
-    }
-}
-
-async fn keys_of(app: &App, metadata: &ClientMetadata, kid: Option<&str>) -> Result<PublicJwks, NoKeys> {
-    let _ = (app, kid);
-    match &metadata.keys {
-        ClientKeys::None => Err(NoKeys::None),
-        ClientKeys::Inline(keys) => Ok(keys.clone()),
-        ClientKeys::Uri(_) => Err(NoKeys::Unavailable("jwks_uri".to_owned())),
     }
 }
 
@@ -65,6 +43,7 @@ fn no_document(refusal: Refusal) -> NoKeys {
         RefusalKind::Malformed
         | RefusalKind::Unknown
         | RefusalKind::Invalid
+        | RefusalKind::Held
         | RefusalKind::Pending
         | RefusalKind::Disabled
         | RefusalKind::Withdrawn => NoKeys::Unusable(refusal.to_string()),
