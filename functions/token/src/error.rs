@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use shared::aws::{KeyStoreError, StoreError};
+use shared::cimd::keys::NoKeys;
 use shared::grant::CredentialError;
 use shared::http::json;
 use shared::http::log::Note;
@@ -16,8 +17,9 @@ use shared::random::RandomError;
 use shared::seal::SealError;
 use shared::tool::NotHonoured;
 
-use crate::client_auth::ClientError;
+use crate::client_auth::{AssertionError, ClientError};
 use crate::dpop::DpopError;
+use crate::jws::JwsError;
 
 /// Why no token was issued. What a thief could learn from differs in the log only.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +96,29 @@ pub(crate) enum TokenError {
     Seal(#[from] SealError),
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+impl From<AssertionError> for TokenError {
+    fn from(error: AssertionError) -> Self {
+        Self::Client(error.into())
+    }
+}
+
+impl From<JwsError> for TokenError {
+    fn from(error: JwsError) -> Self {
+        AssertionError::from(error).into()
+    }
+}
+
+impl From<NoKeys> for TokenError {
+    fn from(error: NoKeys) -> Self {
+        match error {
+            NoKeys::Store(error) => Self::Store(error),
+            NoKeys::Random(error) => Self::Random(error),
+            NoKeys::Unavailable(reason) => Self::ClientKeysUnavailable(reason),
+            NoKeys::None | NoKeys::Unusable(_) => Self::Client(ClientError::Keys(error)),
+        }
+    }
 }
 
 #[derive(Serialize)]

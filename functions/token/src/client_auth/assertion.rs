@@ -7,8 +7,6 @@ use shared::aws::Spent;
 use shared::clock::Timestamp;
 use shared::oauth::server_metadata::path;
 
-use shared::cimd::keys::NoKeys;
-
 use super::{ClientError, OnRecord};
 use crate::App;
 use crate::error::TokenError;
@@ -101,19 +99,11 @@ pub(super) async fn verify(
     assertion: &str,
     record: &OnRecord<'_>,
 ) -> Result<(), TokenError> {
-    let object = Unverified::read(assertion).map_err(AssertionError::from).map_err(ClientError::from)?;
+    let object = Unverified::read(assertion)?;
     let now = app.clock.now();
-    let spend = check(app, client_id, &object, record, now).map_err(ClientError::from)?;
+    let spend = check(app, client_id, &object, record, now)?;
     // Everything that costs nothing was checked, so that a useless assertion causes no fetch of keys.
-    let keys =
-        record.keys.find(app, client_id, object.header.kid.as_deref()).await.map_err(
-            |error| match error {
-                NoKeys::Store(error) => TokenError::Store(error),
-                NoKeys::Random(error) => TokenError::Random(error),
-                NoKeys::Unavailable(reason) => TokenError::ClientKeysUnavailable(reason),
-                NoKeys::None | NoKeys::Unusable(_) => ClientError::Keys(error).into(),
-            },
-        )?;
+    let keys = record.keys.find(app, client_id, object.header.kid.as_deref()).await?;
     let found = candidates(keys.as_json(), &object);
     let mut result = Err(JwsError::NoKey);
     for key in &found {
@@ -122,12 +112,12 @@ pub(super) async fn verify(
             break;
         }
     }
-    result.map_err(AssertionError::from).map_err(ClientError::from)?;
+    result?;
     let spent =
         app.replays.spend(&["assertion", client_id, &spend.jti], spend.until, now, &app.mark()?).await?;
     match spent {
         Spent::First => Ok(()),
-        Spent::Again => Err(ClientError::from(AssertionError::Replayed).into()),
+        Spent::Again => Err(AssertionError::Replayed.into()),
     }
 }
 
