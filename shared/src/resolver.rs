@@ -421,6 +421,27 @@ impl Resolver {
         Ok(Refusal::Withdrawn(tool.id.clone()))
     }
 
+    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
+    /// records already.
+    ///
+    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
+    /// fetch must not be a stranger's to cause (FET-01).
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is remembered of it.
+    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
+        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
+        let known = match self.documents.find(&url, policy, None).await {
+            Ok(known) => known,
+            // What is held back for an administrator does not touch grants: they go on as they were.
+            Err(NoDocument::Held) => {
+                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
+            }
+            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
+        };
+        Ok(known.document.metadata.clone())
+    }
+
     fn url_rules(&self, policy: &Policy) -> UrlRules {
         let mut ports = UrlRules::default().ports;
         ports.extend_from_slice(&policy.documents.ports);

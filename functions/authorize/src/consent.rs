@@ -16,7 +16,7 @@ use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
-use shared::grant::{Code, Evidence, Grant, Stage};
+use shared::grant::{ClientProof, Code, Evidence, Grant, Stage};
 use shared::http::log::Note;
 use shared::http::page::page;
 use shared::oauth::{AuthorizationErrorCode, Params};
@@ -35,17 +35,14 @@ use crate::request::{AuthorizationRequest, RequestError};
 use crate::session::Session;
 use crate::sign_in;
 
-/// Authentication methods of the token endpoint.
-const AUTH_METHODS: &[AuthMethod] = &[AuthMethod::None];
-
-/// Those of them that a profile leaves (GOV-03).
+/// The authentication methods that a profile leaves (GOV-03).
 fn methods(authentication: Authentication) -> Vec<AuthMethod> {
     let proves = |method: &AuthMethod| match authentication {
         Authentication::Optional => true,
         Authentication::Required => *method != AuthMethod::None,
         Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
     };
-    AUTH_METHODS.iter().copied().filter(proves).collect()
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
 }
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
@@ -198,6 +195,17 @@ impl Walk {
         }
     }
 
+    /// What the client will have to prove at the token endpoint.
+    fn proof(&self) -> ClientProof {
+        let metadata = &self.client.metadata;
+        ClientProof {
+            declared: metadata.auth_methods.usable(&AuthMethod::SUPPORTED).unwrap_or_default(),
+            method: None,
+            dpop_required: metadata.dpop_bound_access_tokens,
+            dpop_jkt: self.request.dpop_jkt.clone(),
+        }
+    }
+
     fn client_name(&self) -> Option<&str> {
         self.client.metadata.client_name.as_deref()
     }
@@ -334,6 +342,7 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
         resource: walk.request.resource.resource.clone(),
         scope: walk.request.scope.clone(),
         code_challenge: walk.request.challenge.clone(),
+        proof: walk.proof(),
         document_digest: walk.client.digest.clone(),
         refreshable: walk.request.refreshable,
         profile: walk.client.profile.name.clone(),

@@ -10,7 +10,7 @@ use shared::tool::Ceiling;
 use crate::flow::Flow;
 
 /// Parameters that mean something here; all others are ignored (AUT-02).
-pub(crate) const KNOWN_PARAMS: [&str; 12] = [
+pub(crate) const KNOWN_PARAMS: [&str; 13] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -21,6 +21,7 @@ pub(crate) const KNOWN_PARAMS: [&str; 12] = [
     "code_challenge",
     "code_challenge_method",
     "prompt",
+    "dpop_jkt",
     "request",
     "request_uri",
 ];
@@ -58,6 +59,8 @@ pub(crate) enum RequestError {
     ResourceCeiling,
     #[error("the tool may have none of these scopes")]
     ScopeCeiling,
+    #[error("dpop_jkt is not a SHA-256 thumbprint")]
+    DpopKey,
     #[error("nobody can be asked, because prompt is none")]
     ConsentRequired,
 }
@@ -92,6 +95,7 @@ impl RequestError {
                 (Code::InvalidTarget, "the client may not be used for this resource here")
             }
             Self::ScopeCeiling => (Code::InvalidScope, "the client may have none of these scopes here"),
+            Self::DpopKey => (Code::InvalidRequest, "dpop_jkt is not a thumbprint"),
             Self::ConsentRequired => (Code::ConsentRequired, "the person must be asked"),
         }
     }
@@ -109,6 +113,8 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) scope: Scope,
     /// Whether a refresh token will be issued (REF-07).
     pub(crate) refreshable: bool,
+    /// The DPoP key that the code is bound to (RFC 9449 §10).
+    pub(crate) dpop_jkt: Option<String>,
 }
 
 impl AuthorizationRequest {
@@ -149,8 +155,19 @@ impl AuthorizationRequest {
             return Err(RequestError::ScopeCeiling);
         }
         let refreshable = client.may_use(GrantType::RefreshToken) || scope.contains(OFFLINE_ACCESS);
-        Ok(Self { challenge, resource, scope, refreshable })
+        let dpop_jkt = flow.get("dpop_jkt").map(str::to_owned);
+        if dpop_jkt.as_ref().is_some_and(|jkt| !is_sha256(jkt)) {
+            return Err(RequestError::DpopKey);
+        }
+        Ok(Self { challenge, resource, scope, refreshable, dpop_jkt })
     }
+}
+
+/// Whether `text` is a SHA-256 digest in base64url, as every thumbprint is.
+fn is_sha256(text: &str) -> bool {
+    /// Characters of 32 bytes.
+    const CHARS: usize = 43;
+    text.len() == CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn resource<'a>(flow: &Flow, policy: &'a Policy) -> Result<&'a Resource, RequestError> {
