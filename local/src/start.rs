@@ -302,17 +302,17 @@ async fn router(
         DocumentStore::new(tables.clone()),
     );
     let client_keys = ClientKeySets::new(copies.clone());
-    let documents = Documents::new(copies);
     let records = RecordReader::new(tables.clone());
+    let tools = ToolStore::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
-        documents,
+        Documents::new(copies),
         records.clone(),
+        tools.clone(),
         config.development.clone(),
     );
     let resolver = Arc::new(resolver);
-    let tools = ToolStore::new(tables.clone());
     let replays = ReplayStore::new(tables.clone());
     let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
@@ -371,7 +371,7 @@ async fn change_policy(
     let current = policies.current(clock).await?;
     let changed = changes.apply(&current.policy)?;
     if changed != current.policy {
-        policies.replace(current.version, &changed).await?;
+        policies.replace(current.version, &changed, "local", clock.now()).await?;
     }
     Ok(())
 }

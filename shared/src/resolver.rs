@@ -3,12 +3,13 @@
 
 use std::pin::Pin;
 
-use crate::aws::{RecordReader, Records, StoreError, Wanted};
+use crate::aws::{Change, Changed, RecordReader, Records, StoreError, ToolStore, Wanted};
+use crate::cimd::document::DocumentDigest;
 use crate::cimd::documents::{Documents, NoDocument};
 use crate::client::id::{ClientId, ClientUrlError, MetadataUrl, UrlRules};
 use crate::client::metadata::ClientMetadata;
 use crate::client::registration::Registration;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
 use crate::oauth::Issuer;
@@ -38,6 +39,11 @@ pub struct Client {
     pub digest: Option<String>,
     /// That document, so that a decision can be made on what was shown.
     pub document: Option<String>,
+    /// The version of the document whose arrival last required asking people again: consent that was given
+    /// on it or on a later one is still good (CAC-17). Compare consent with this, not with `digest`.
+    pub consent_since: Option<String>,
+    /// Since when the document is in force as it is.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// Why there is no client.
@@ -100,11 +106,11 @@ impl Refusal {
                 FailureKind::Transient => RefusalKind::Temporary,
                 FailureKind::Deterministic | FailureKind::Gone => RefusalKind::Invalid,
             },
-            Self::Pending(_) => RefusalKind::Pending,
-            Self::Disabled(_) => RefusalKind::Disabled,
-            Self::Withdrawn(_) | Self::Document(NoDocument::Withdrawn) => RefusalKind::Withdrawn,
             Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
             Self::Document(NoDocument::Held) => RefusalKind::Held,
+            Self::Document(NoDocument::Withdrawn) | Self::Withdrawn(_) => RefusalKind::Withdrawn,
+            Self::Pending(_) => RefusalKind::Pending,
+            Self::Disabled(_) => RefusalKind::Disabled,
             Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
                 RefusalKind::Ours
             }
@@ -119,6 +125,8 @@ pub struct Asked<'a> {
     registration: Option<&'a Registration>,
     policy: &'a Policy,
     shown: Option<&'a str>,
+    /// Whether the tool has a record: somebody here has consented to it, so this is no first contact.
+    is_known: bool,
 }
 
 /// What a source knows about a client.
@@ -129,6 +137,9 @@ pub struct Found {
     host: Option<String>,
     digest: Option<String>,
     document: Option<String>,
+    consent_since: Option<String>,
+    changed_at: Option<Timestamp>,
+    revocation_due: Option<DocumentDigest>,
 }
 
 /// A source's answer: this client, not mine (`None`), or refused, because.
@@ -162,6 +173,9 @@ impl ClientSource for PreRegistered {
                     host,
                     digest: None,
                     document: None,
+                    consent_since: None,
+                    changed_at: None,
+                    revocation_due: None,
                 }));
             }
             let url = asked.url.as_ref().map_err(|error| Refusal::Url(*error))?;
@@ -192,7 +206,13 @@ impl ClientSource for MetadataDocuments {
 }
 
 async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -> Result<Found, Refusal> {
-    let known = documents.find(url, asked.policy, asked.shown).await?;
+    let known = match documents.find(url, asked.policy, asked.shown).await {
+        Ok(known) => known,
+        Err(reason) if asked.is_known => {
+            documents.last_good(url, asked.policy, &reason).await?.ok_or(reason)?
+        }
+        Err(reason) => return Err(reason.into()),
+    };
     Ok(Found {
         mechanism: Mechanism::MetadataDocument,
         tool: ToolId::of_metadata_document(url.host(), asked.id.as_str()),
@@ -200,6 +220,9 @@ async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -
         host: Some(url.host().to_owned()),
         digest: Some(known.document.digest.as_str().to_owned()),
         document: Some(known.body.clone()),
+        consent_since: Some(known.consent_since.as_str().to_owned()),
+        changed_at: Some(known.in_force_since),
+        revocation_due: known.revocation_due.clone(),
     })
 }
 
@@ -219,6 +242,9 @@ impl ClientSource for Dynamic {
                 host: None,
                 digest: None,
                 document: None,
+                consent_since: None,
+                changed_at: None,
+                revocation_due: None,
             });
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -229,6 +255,7 @@ pub struct Resolver {
     issuer: Issuer,
     clock: std::sync::Arc<dyn Clock>,
     records: RecordReader,
+    tools: ToolStore,
     documents: std::sync::Arc<Documents>,
     sources: Vec<Box<dyn ClientSource>>,
     development: Vec<DevelopmentHost>,
@@ -248,6 +275,7 @@ impl Resolver {
         clock: std::sync::Arc<dyn Clock>,
         documents: Documents,
         records: RecordReader,
+        tools: ToolStore,
         development: Vec<DevelopmentHost>,
     ) -> Self {
         let documents = std::sync::Arc::new(documents);
@@ -256,7 +284,7 @@ impl Resolver {
             Box::new(MetadataDocuments { documents: std::sync::Arc::clone(&documents) }),
             Box::new(Dynamic),
         ];
-        Self { issuer, clock, records, documents, sources, development }
+        Self { issuer, clock, records, tools, documents, sources, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
@@ -283,11 +311,21 @@ impl Resolver {
         {
             tools = self.records.tools(&known.tool).await?;
         }
-        let record = tools.pop().filter(|tool| !tool.forgotten);
+        let mut record = tools.pop().filter(|tool| !tool.forgotten);
         refuse_by_status(record.as_ref())?;
-        let asked = Asked { id, url: &url, registration: registration.as_ref(), policy, shown };
+        let is_known = record.is_some();
+        let asked = Asked { id, url: &url, registration: registration.as_ref(), policy, shown, is_known };
         for source in &self.sources {
-            if let Some(found) = source.find(&asked).await? {
+            let found = match source.find(&asked).await {
+                Err(Refusal::Document(NoDocument::Withdrawn)) => {
+                    return Err(self.withdraw(record.as_ref()).await?);
+                }
+                answer => answer?,
+            };
+            if let Some(found) = found {
+                if let (Some(digest), Ok(url)) = (&found.revocation_due, &url) {
+                    self.revoke(&mut record, url, digest).await?;
+                }
                 return Ok(Client {
                     id: id.clone(),
                     mechanism: found.mechanism,
@@ -299,6 +337,8 @@ impl Resolver {
                     host: found.host,
                     digest: found.digest,
                     document: found.document,
+                    consent_since: found.consent_since,
+                    changed_at: found.changed_at,
                 });
             }
         }
@@ -324,6 +364,42 @@ impl Resolver {
             Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
         };
         Ok(known.document.metadata.clone())
+    }
+
+    /// A change of the document that revokes: every grant of the tool ends, by its epoch, before anybody is
+    /// asked anew. Two instances that do this at once raise it once: the revision decides.
+    async fn revoke(
+        &self,
+        record: &mut Option<Tool>,
+        url: &MetadataUrl,
+        digest: &DocumentDigest,
+    ) -> Result<(), StoreError> {
+        // What this process remembers may be a minute old, and the revocation done since.
+        if !self.documents.is_revocation_due(url, digest).await? {
+            return Ok(());
+        }
+        if let Some(tool) = record {
+            match self.tools.change(&tool.id, &Change::Revoke, Some(tool.revision)).await? {
+                Changed::Made(revoked) => {
+                    tracing::warn!(tool = tool.id.as_str(), "grants revoked: the metadata document changed");
+                    *tool = *revoked;
+                }
+                // Somebody else changed the tool; it stays due, and the next request sees to it.
+                Changed::Conflict => return Ok(()),
+            }
+        }
+        self.documents.revoked(url, digest).await?;
+        Ok(())
+    }
+
+    /// Its host has said for long enough that there is no document: the tool is withdrawn until an
+    /// administrator enables it again.
+    async fn withdraw(&self, record: Option<&Tool>) -> Result<Refusal, StoreError> {
+        let Some(tool) = record else { return Ok(NoDocument::Withdrawn.into()) };
+        if let Changed::Made(_) = self.tools.change(&tool.id, &Change::Withdraw, Some(tool.revision)).await? {
+            tracing::warn!(tool = tool.id.as_str(), "withdrawn by its publisher");
+        }
+        Ok(Refusal::Withdrawn(tool.id.clone()))
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {

@@ -77,7 +77,7 @@ impl World {
         let issuer = Issuer::parse(ISSUER).unwrap();
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
-        assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
+        assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
         Self { clock, fetcher, embedded, wrap }
     }
 
@@ -88,7 +88,7 @@ impl World {
 
     /// An instance in which nobody waits longer than `wait` for a fetch of somebody else.
     pub async fn instance_with_wait(&self, wait: Duration) -> Instance {
-        let instance = self.build(wait);
+        let instance = self.cold(wait);
         instance.keys.ready().await.unwrap();
         instance.calls.take();
         instance
@@ -102,10 +102,10 @@ impl World {
 
     /// An instance that has not read anything yet.
     pub fn cold_instance(&self) -> Instance {
-        self.build(WAIT_MAX)
+        self.cold(WAIT_MAX)
     }
 
-    fn build(&self, wait: Duration) -> Instance {
+    fn cold(&self, wait: Duration) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
@@ -121,8 +121,14 @@ impl World {
                 .with_wait(wait);
         let documents = Documents::new(copies.clone());
         let records = RecordReader::new(tables.clone());
-        let resolver =
-            Resolver::new(issuer.clone(), Arc::clone(&clock), documents.clone(), records.clone(), Vec::new());
+        let resolver = Resolver::new(
+            issuer.clone(),
+            Arc::clone(&clock),
+            documents.clone(),
+            records.clone(),
+            ToolStore::new(tables.clone()),
+            Vec::new(),
+        );
         let resolver = Arc::new(resolver);
         let client_keys = ClientKeySets::new(copies);
         let authorize = authorize::App {

@@ -56,10 +56,22 @@ async fn start() -> Result<App, StartError> {
     let wrap: Arc<dyn KeyWrap> = Arc::new(KmsWrap::connect(kms_key_id, config.kms_endpoint.as_deref()).await);
     let settings = GuardSettings::new(config.issuer.as_str());
     let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), Arc::clone(&clock))?;
-    let documents = Documents::new(Arc::clone(&clock), Arc::new(fetcher), DocumentStore::new(tables.clone()));
+    let random: Arc<dyn Random> = Arc::new(OsRandom);
+    let copies = Copies::new(
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::new(fetcher),
+        DocumentStore::new(tables.clone()),
+    );
     let records = RecordReader::new(tables.clone());
-    let resolver =
-        Resolver::new(config.issuer.clone(), Arc::clone(&clock), documents, records.clone(), Vec::new());
+    let resolver = Resolver::new(
+        config.issuer.clone(),
+        Arc::clone(&clock),
+        Documents::new(copies.clone()),
+        records.clone(),
+        ToolStore::new(tables.clone()),
+        Vec::new(),
+    );
     let store = KeyStore::new(tables.clone(), config.issuer.clone());
     Ok(App {
         issuer: config.issuer,
