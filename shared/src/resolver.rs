@@ -13,7 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
 use crate::oauth::Issuer;
-use crate::policy::Policy;
+use crate::policy::{Block, ClientFacts, DocumentDecision, DocumentRefusal, Policy, Profile};
 use crate::tool::{Mechanism, Status, Tool, ToolId};
 
 /// A client, known well enough to ask a person about it.
@@ -44,6 +44,10 @@ pub struct Client {
     pub consent_since: Option<String>,
     /// Since when the document is in force as it is.
     pub changed_at: Option<Timestamp>,
+    /// The profile whose limits hold for it.
+    pub profile: Profile,
+    /// Whether an administrator has to approve the tool before its first use; it has no record yet.
+    pub needs_approval: bool,
 }
 
 /// Why there is no client.
@@ -52,6 +56,12 @@ pub enum Refusal {
     /// The identifier is a URL that cannot name a metadata document.
     #[error("the client identifier breaks a rule: {0}")]
     Url(#[from] ClientUrlError),
+    /// The identifier, its host, or its domain is blocked (GOV-15).
+    #[error(transparent)]
+    Blocked(#[from] Block),
+    /// Policy does not let metadata documents of this host in.
+    #[error(transparent)]
+    NotAllowed(#[from] DocumentRefusal),
     /// No source knows the identifier.
     #[error("the client identifier is not known")]
     Unknown,
@@ -83,7 +93,7 @@ pub enum RefusalKind {
     Invalid,
     /// An administrator has yet to decide.
     Pending,
-    /// An administrator has decided against it.
+    /// An administrator has decided against it, or against its host.
     Disabled,
     /// Its publisher took it back.
     Withdrawn,
@@ -110,7 +120,10 @@ impl Refusal {
             Self::Document(NoDocument::Held) => RefusalKind::Held,
             Self::Document(NoDocument::Withdrawn) | Self::Withdrawn(_) => RefusalKind::Withdrawn,
             Self::Pending(_) => RefusalKind::Pending,
-            Self::Disabled(_) => RefusalKind::Disabled,
+            Self::Disabled(_) | Self::Blocked(_) | Self::NotAllowed(DocumentRefusal::Denied) => {
+                RefusalKind::Disabled
+            }
+            Self::NotAllowed(DocumentRefusal::NotListed | DocumentRefusal::Off) => RefusalKind::Unknown,
             Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
                 RefusalKind::Ours
             }
@@ -127,6 +140,8 @@ pub struct Asked<'a> {
     shown: Option<&'a str>,
     /// Whether the tool has a record: somebody here has consented to it, so this is no first contact.
     is_known: bool,
+    /// Whether an administrator has approved it.
+    is_reviewed: bool,
 }
 
 /// What a source knows about a client.
@@ -140,6 +155,7 @@ pub struct Found {
     consent_since: Option<String>,
     changed_at: Option<Timestamp>,
     revocation_due: Option<DocumentDigest>,
+    needs_approval: bool,
 }
 
 /// A source's answer: this client, not mine (`None`), or refused, because.
@@ -176,6 +192,7 @@ impl ClientSource for PreRegistered {
                     consent_since: None,
                     changed_at: None,
                     revocation_due: None,
+                    needs_approval: false,
                 }));
             }
             let url = asked.url.as_ref().map_err(|error| Refusal::Url(*error))?;
@@ -198,9 +215,17 @@ impl ClientSource for MetadataDocuments {
                 Err(ClientUrlError::NotHttps) => return Ok(None),
                 Err(error) => return Err(Refusal::Url(*error)),
             };
+            // Deny beats everything, and an administrator's word on the tool beats a missing listing; both
+            // before any fetch.
+            let needs_approval = match asked.policy.decide_metadata_document(url.host()) {
+                DocumentDecision::Allowed => false,
+                DocumentDecision::NeedsApproval => !asked.is_known,
+                DocumentDecision::Refused(DocumentRefusal::NotListed) if asked.is_reviewed => false,
+                DocumentDecision::Refused(reason) => return Err(reason.into()),
+            };
             let found = document(&self.documents, url, asked).await?;
             let tool = asked.registration.map_or(found.tool, |known| known.tool.clone());
-            Ok(Some(Found { tool, ..found }))
+            Ok(Some(Found { tool, needs_approval, ..found }))
         })
     }
 }
@@ -223,6 +248,7 @@ async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -
         consent_since: Some(known.consent_since.as_str().to_owned()),
         changed_at: Some(known.in_force_since),
         revocation_due: known.revocation_due.clone(),
+        needs_approval: false,
     })
 }
 
@@ -245,6 +271,7 @@ impl ClientSource for Dynamic {
                 consent_since: None,
                 changed_at: None,
                 revocation_due: None,
+                needs_approval: false,
             });
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -303,6 +330,9 @@ impl Resolver {
     ) -> Result<Client, Refusal> {
         let url = MetadataUrl::parse(id, &self.url_rules(policy));
         let derived = url.as_ref().ok().map(|url| ToolId::of_metadata_document(url.host(), id.as_str()));
+        if let Some(block) = policy.block(id, url.as_ref().ok().map(MetadataUrl::host)) {
+            return Err(block.into());
+        }
         let wanted = Wanted { tool: derived.as_ref(), client_id: Some(id.as_str()), ..Wanted::default() };
         let Records { mut tools, registration, .. } = self.records.read(wanted).await?;
         let registration = registration.filter(|known| !known.has_ended(self.clock.now()));
@@ -313,8 +343,15 @@ impl Resolver {
         }
         let mut record = tools.pop().filter(|tool| !tool.forgotten);
         refuse_by_status(record.as_ref())?;
-        let is_known = record.is_some();
-        let asked = Asked { id, url: &url, registration: registration.as_ref(), policy, shown, is_known };
+        let asked = Asked {
+            id,
+            url: &url,
+            registration: registration.as_ref(),
+            policy,
+            shown,
+            is_known: record.is_some(),
+            is_reviewed: record.as_ref().is_some_and(|tool| tool.reviewed.is_some()),
+        };
         for source in &self.sources {
             let found = match source.find(&asked).await {
                 Err(Refusal::Document(NoDocument::Withdrawn)) => {
@@ -326,8 +363,11 @@ impl Resolver {
                 if let (Some(digest), Ok(url)) = (&found.revocation_due, &url) {
                     self.revoke(&mut record, url, digest).await?;
                 }
+                let profile = profile(policy, record.as_ref(), &found).clone();
                 return Ok(Client {
                     id: id.clone(),
+                    needs_approval: record.is_none() && (found.needs_approval || profile.approval_needed),
+                    profile,
                     mechanism: found.mechanism,
                     tool: record.as_ref().map_or(found.tool, |tool| tool.id.clone()),
                     tool_epoch: record.as_ref().map_or(0, |tool| tool.epoch),
@@ -412,6 +452,17 @@ impl Resolver {
             development: self.development.clone(),
         }
     }
+}
+
+/// The profile set by hand, while it exists; otherwise the first whose rules fit.
+fn profile<'a>(policy: &'a Policy, record: Option<&Tool>, found: &Found) -> &'a Profile {
+    record
+        .and_then(|tool| tool.profile.as_deref())
+        .and_then(|name| policy.profile_named(name))
+        .unwrap_or_else(|| {
+            let facts = ClientFacts::new(found.mechanism, found.host.as_deref(), &found.metadata);
+            policy.profile(&facts)
+        })
 }
 
 /// Before anything is fetched: a tool that may not be used costs its publisher's host nothing.

@@ -123,7 +123,7 @@ impl AuthorizationRequest {
         flow: &Flow,
         client: &ClientMetadata,
         policy: &Policy,
-        ceiling: &Ceiling,
+        ceilings: &[&Ceiling],
         methods: &[AuthMethod],
     ) -> Result<Self, RequestError> {
         if let Some(name) = flow.repeated() {
@@ -146,10 +146,11 @@ impl AuthorizationRequest {
         client.auth_methods.usable(methods).map_err(|_| RequestError::AuthMethod)?;
         let challenge = CodeChallenge::parse(flow.get("code_challenge"), flow.get("code_challenge_method"))?;
         let resource = resource(flow, policy)?.clone();
-        if !ceiling.allows_resource(&resource.resource) {
+        if !ceilings.iter().all(|ceiling| ceiling.allows_resource(&resource.resource)) {
             return Err(RequestError::ResourceCeiling);
         }
-        let scope = ceiling.narrow(&scope(flow, &resource)?);
+        let requested = scope(flow, &resource)?;
+        let scope = ceilings.iter().fold(requested, |scope, ceiling| ceiling.narrow(&scope));
         if scope.filter(|token| token != OFFLINE_ACCESS).is_empty() {
             return Err(RequestError::ScopeCeiling);
         }

@@ -324,6 +324,7 @@ struct Item {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     document_digest: Option<String>,
     refreshable: bool,
+    profile: String,
     approved_at: Timestamp,
     evidence: Evidence,
     code_expires_at: Timestamp,
@@ -368,6 +369,7 @@ impl Item {
             dpop_jkt: grant.proof.dpop_jkt.clone(),
             document_digest: grant.document_digest.clone(),
             refreshable: grant.refreshable,
+            profile: grant.profile.clone(),
             approved_at: grant.approved_at,
             evidence: grant.evidence.clone(),
             code_expires_at,
@@ -416,6 +418,7 @@ impl Item {
             },
             document_digest: self.document_digest,
             refreshable: self.refreshable,
+            profile: self.profile,
             approved_at: self.approved_at,
             evidence: self.evidence,
             stage,

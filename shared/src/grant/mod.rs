@@ -149,6 +149,8 @@ pub struct Grant {
     pub document_digest: Option<String>,
     /// Whether redeeming the code also yields a refresh token (REF-07).
     pub refreshable: bool,
+    /// The name of the profile whose limits held; looked up again at each use.
+    pub profile: String,
     /// When the person approved.
     pub approved_at: Timestamp,
     /// What the person saw.
