@@ -385,6 +385,21 @@ impl Resolver {
         Err(Refusal::Unknown)
     }
 
+    /// What the metadata document at `id` said when it was last seen, without fetching; `None` if it never
+    /// was, or if `id` cannot be the URL of one.
+    ///
+    /// # Errors
+    /// [`Refusal`] if our own store fails or the document is no longer acceptable.
+    pub async fn document_at_hand(
+        &self,
+        id: &ClientId,
+        policy: &Policy,
+    ) -> Result<Option<ClientMetadata>, Refusal> {
+        let Ok(url) = MetadataUrl::parse(id, &self.url_rules(policy)) else { return Ok(None) };
+        let known = self.documents.known_without_fetch(&url, policy).await?;
+        Ok(known.map(|known| known.document.metadata.clone()))
+    }
+
     /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
     /// records already.
     ///
