@@ -17,6 +17,9 @@ pub struct Config {
     pub kms_key_id: Option<String>,
     /// `KMS_ENDPOINT`: a KMS other than the region's.
     pub kms_endpoint: Option<String>,
+    /// `FETCH_FUNCTION`: name or ARN of the function that fetches strangers' URLs; required by the functions
+    /// that need documents.
+    pub fetch_function: Option<String>,
 }
 
 /// Why a function refuses to start. Names the variable.
@@ -44,6 +47,7 @@ impl Config {
             dynamodb_endpoint: set("DYNAMODB_ENDPOINT"),
             kms_key_id: set("KMS_KEY_ID"),
             kms_endpoint: set("KMS_ENDPOINT"),
+            fetch_function: set("FETCH_FUNCTION"),
         })
     }
 
@@ -53,6 +57,14 @@ impl Config {
     /// [`ConfigError::Missing`] if it is not set.
     pub fn require_kms_key_id(&self) -> Result<String, ConfigError> {
         self.kms_key_id.clone().ok_or(ConfigError::Missing("KMS_KEY_ID"))
+    }
+
+    /// [`Self::fetch_function`], for a function that cannot do without.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if it is not set.
+    pub fn require_fetch_function(&self) -> Result<String, ConfigError> {
+        self.fetch_function.clone().ok_or(ConfigError::Missing("FETCH_FUNCTION"))
     }
 
     /// Reads the process environment.

@@ -3,6 +3,7 @@
 mod documents;
 mod dynamodb;
 mod grants;
+mod invoke;
 pub mod keyring;
 mod keys;
 mod kms;
@@ -12,6 +13,7 @@ pub mod table;
 pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
+pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;

@@ -1,0 +1,23 @@
+//! Start-up of the steward function on Lambda.
+
+use std::process::ExitCode;
+
+use shared::aws::KeyStore;
+use shared::lambda::Start;
+use steward::{App, Event};
+
+fn main() -> ExitCode {
+    shared::lambda::answer("steward", async |start: Start| {
+        let tables = start.tables().await;
+        let app = App {
+            wrap: start.key_wrap().await?,
+            keys: KeyStore::new(tables, start.config.issuer),
+            clock: start.clock,
+            random: start.random,
+        };
+        Ok(move |_: Event| {
+            let app = app.clone();
+            async move { app.run().await }
+        })
+    })
+}
