@@ -11,7 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, StoreError,
+    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
+    RegistrationStore, StoreError, ToolStore,
 };
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
@@ -293,7 +294,16 @@ async fn router(
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
     let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
-    let resolver = Resolver::new(issuer.clone(), documents, config.development.clone());
+    let records = RecordReader::new(tables.clone());
+    let resolver = Resolver::new(
+        issuer.clone(),
+        Arc::clone(&outside.clock),
+        documents,
+        records.clone(),
+        config.development.clone(),
+    );
+    let tools = ToolStore::new(tables.clone());
+    let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
@@ -301,6 +311,9 @@ async fn router(
         random: Arc::clone(&outside.random),
         keys: Arc::clone(&keys),
         grants: grants.clone(),
+        records: records.clone(),
+        tools: tools.clone(),
+        registrations,
         policies: Arc::clone(&policies),
         resolver: Arc::new(resolver),
         authenticator: Arc::new(LocalSignIn),
@@ -311,6 +324,8 @@ async fn router(
         random: Arc::clone(&outside.random),
         keys,
         grants,
+        records,
+        tools,
         policies,
     });
     Ok(front_door::router(authorize, token, issuer, addr))

@@ -151,7 +151,8 @@ where
 
 /// One clear line, naming the setting.
 fn refuse(name: &'static str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    tracing::error!(function = name, reason = log::chain(error), "start refused");
+    let reason = log::chain(error);
+    tracing::error!(function = name, reason, "start refused");
     ExitCode::FAILURE
 }
 

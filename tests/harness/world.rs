@@ -10,7 +10,10 @@ use http::Request;
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
-use shared::aws::{DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore};
+use shared::aws::{
+    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore,
+    ToolStore,
+};
 use shared::cimd::documents::Documents;
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
@@ -96,14 +99,20 @@ impl World {
         let policies = Arc::new(PolicyStore::new(tables.clone()));
         let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
         let documents = Documents::new(Arc::clone(&clock), fetcher, DocumentStore::new(tables.clone()));
+        let records = RecordReader::new(tables.clone());
+        let resolver =
+            Resolver::new(issuer.clone(), Arc::clone(&clock), documents, records.clone(), Vec::new());
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             keys: Arc::clone(&keys),
             grants: GrantStore::new(tables.clone()),
+            records: records.clone(),
+            tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
-            resolver: Arc::new(Resolver::new(issuer.clone(), documents, Vec::new())),
+            resolver: Arc::new(resolver),
             authenticator: Arc::new(LocalSignIn),
         };
         let token = token::App {
@@ -112,6 +121,8 @@ impl World {
             random,
             keys: Arc::clone(&keys),
             grants: GrantStore::new(tables.clone()),
+            records,
+            tools: ToolStore::new(tables.clone()),
             policies: Arc::clone(&policies),
         };
         Instance {

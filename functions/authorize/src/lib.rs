@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::get;
-use shared::aws::{GrantStore, Keyring, PolicyStore};
+use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
 use shared::http::log::remember_route;
@@ -43,6 +43,12 @@ pub struct App {
     pub keys: Arc<Keyring>,
     /// Writes approved grants.
     pub grants: GrantStore,
+    /// Reads tools and registrations.
+    pub records: RecordReader,
+    /// Brings in tools at first consent.
+    pub tools: ToolStore,
+    /// Brings in registrations at first consent.
+    pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
     /// Finds out who a client is.

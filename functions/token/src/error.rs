@@ -14,6 +14,7 @@ use shared::oauth::params::{ParamsError, Repeated};
 use shared::oauth::pkce::PkceError;
 use shared::random::RandomError;
 use shared::seal::SealError;
+use shared::tool::NotHonoured;
 
 /// Why no token was issued. What a thief could learn from differs in the log only.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,12 @@ pub(crate) enum TokenError {
     Credential(#[from] CredentialError),
     #[error("the grant is gone")]
     GrantGone,
+    #[error("the client's registration is gone")]
+    ClientGone,
+    #[error(transparent)]
+    NotHonoured(#[from] NotHonoured),
+    #[error("nothing is left of the scope")]
+    ScopeGone,
     #[error("the grant belongs to another client")]
     OtherClient,
     #[error("the redirect_uri is not that of the authorization request")]
@@ -93,7 +100,10 @@ impl TokenError {
             Self::Missing(name) => (Code::InvalidRequest, missing(name)),
             Self::UnsupportedGrantType => (Code::UnsupportedGrantType, "the grant type is not supported"),
             Self::VerifierMalformed(_) => (Code::InvalidGrant, "the code_verifier is malformed"),
+            Self::ClientGone => (Code::InvalidClient, "the client is not registered any more"),
+            Self::ScopeGone => (Code::InvalidScope, "nothing is left of what was granted"),
             Self::Credential(_)
+            | Self::NotHonoured(_)
             | Self::GrantGone
             | Self::OtherClient
             | Self::CodeExpired

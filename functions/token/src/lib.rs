@@ -2,6 +2,7 @@
 
 mod code;
 mod error;
+mod governance;
 mod issue;
 mod refresh;
 
@@ -17,7 +18,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::{GrantStore, Keyring, PolicyStore};
+use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ToolStore};
 use shared::clock::Clock;
 use shared::grant::key_id;
 use shared::http::json_with_cache;
@@ -42,6 +43,10 @@ pub struct App {
     pub keys: Arc<Keyring>,
     /// Reads, redeems, rotates, and revokes grants.
     pub grants: GrantStore,
+    /// Reads grant, tool, and registration in one round trip.
+    pub records: RecordReader,
+    /// Notes that a tool is in use.
+    pub tools: ToolStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::aws::{GrantStore, PolicyStore};
+use shared::aws::{GrantStore, PolicyStore, RecordReader, ToolStore};
 use shared::lambda::Start;
 use token::{App, router};
 
@@ -16,6 +16,8 @@ fn main() -> ExitCode {
             clock: start.clock,
             random: start.random,
             grants: GrantStore::new(tables.clone()),
+            records: RecordReader::new(tables.clone()),
+            tools: ToolStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables)),
         }))
     })
