@@ -3,6 +3,7 @@
 use crate::aws::table::DEFAULT_PREFIX;
 use crate::oauth::Issuer;
 use crate::oauth::issuer::IssuerError;
+use crate::policy::{Policy, PolicyError};
 
 /// What every function needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub struct Config {
     /// `FETCH_FUNCTION`: name or ARN of the function that fetches strangers' URLs; required by the functions
     /// that need documents.
     pub fetch_function: Option<String>,
+    /// `INITIAL_POLICY`: the policy document of a new deployment, as JSON; the steward stores it where there
+    /// is none yet.
+    pub initial_policy: Option<Policy>,
 }
 
 /// Why a function refuses to start. Names the variable.
@@ -31,6 +35,9 @@ pub enum ConfigError {
     /// `ISSUER` is not an issuer identifier.
     #[error("ISSUER: {0}")]
     Issuer(#[from] IssuerError),
+    /// `INITIAL_POLICY` is not a policy document (FM094).
+    #[error("INITIAL_POLICY: {0}")]
+    InitialPolicy(#[from] PolicyError),
 }
 
 impl Config {
@@ -48,6 +55,7 @@ impl Config {
             kms_key_id: set("KMS_KEY_ID"),
             kms_endpoint: set("KMS_ENDPOINT"),
             fetch_function: set("FETCH_FUNCTION"),
+            initial_policy: set("INITIAL_POLICY").map(|json| Policy::from_json(&json)).transpose()?,
         })
     }
 

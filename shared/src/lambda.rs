@@ -4,6 +4,7 @@
 //! Nothing is sent while a function starts: an outage elsewhere must not keep it from starting and saying
 //! so (FM036, FM054). A function whose configuration is missing or wrong does not start at all (FM055).
 
+use std::error::Error;
 use std::future::Future;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
@@ -19,21 +20,12 @@ use crate::aws::{self, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::fetch::Fetcher;
-use crate::fetch::guard::GuardError;
 use crate::http::log;
 use crate::jose::KeyWrap;
 use crate::random::{OsRandom, Random};
 
-/// Why a function refuses to start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The environment is incomplete or wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The fetcher cannot be guarded, and does not work unguarded.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-}
+/// Why a function refuses to start. Only its text matters, and only to the log.
+pub type StartError = Box<dyn Error>;
 
 /// What a function starts from.
 #[derive(Clone)]
@@ -62,7 +54,7 @@ impl Start {
     ///
     /// # Errors
     /// [`ConfigError::Missing`] without `KMS_KEY_ID`.
-    pub async fn key_wrap(&self) -> Result<Arc<dyn KeyWrap>, StartError> {
+    pub async fn key_wrap(&self) -> Result<Arc<dyn KeyWrap>, ConfigError> {
         let key_id = self.config.require_kms_key_id()?;
         Ok(Arc::new(KmsWrap::connect(key_id, self.config.kms_endpoint.as_deref()).await))
     }
@@ -71,7 +63,7 @@ impl Start {
     ///
     /// # Errors
     /// As [`Self::key_wrap`].
-    pub async fn keyring(&self, tables: &DynamoDb) -> Result<Arc<Keyring>, StartError> {
+    pub async fn keyring(&self, tables: &DynamoDb) -> Result<Arc<Keyring>, ConfigError> {
         let wrap = self.key_wrap().await?;
         let store = KeyStore::new(tables.clone(), self.config.issuer.clone());
         Ok(Arc::new(Keyring::new(store, wrap, Arc::clone(&self.clock))))
@@ -82,7 +74,7 @@ impl Start {
     /// # Errors
     /// [`ConfigError::Missing`] without `FETCH_FUNCTION`. There is no second door: a function that may
     /// read tables fetches nothing itself.
-    pub async fn fetcher(&self) -> Result<Arc<dyn Fetcher>, StartError> {
+    pub async fn fetcher(&self) -> Result<Arc<dyn Fetcher>, ConfigError> {
         let function = self.config.require_fetch_function()?;
         Ok(Arc::new(InvokeFetcher::connect(function, Arc::clone(&self.clock)).await))
     }
@@ -144,13 +136,13 @@ where
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => refuse(name, error.as_ref()),
             },
-            Err(error) => refuse(name, &error),
+            Err(error) => refuse(name, error.as_ref()),
         }
     })
 }
 
 /// One clear line, naming the setting.
-fn refuse(name: &'static str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
+fn refuse(name: &'static str, error: &(dyn Error + 'static)) -> ExitCode {
     let reason = log::chain(error);
     tracing::error!(function = name, reason, "start refused");
     ExitCode::FAILURE

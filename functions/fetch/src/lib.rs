@@ -5,8 +5,12 @@
 
 use std::sync::Arc;
 
+use shared::aws::table::Permission;
 use shared::fetch::Fetcher;
 use shared::fetch::wire::{AnswerForm, RequestForm};
+
+/// What this function may do to which table: nothing.
+pub const PERMISSIONS: &[Permission] = &[];
 
 /// What this function works with. It has no permission.
 #[derive(Clone)]

@@ -1,17 +1,20 @@
 //! What has to be done from time to time, by a schedule: keys are made ahead and removed when nothing
-//! depends on them.
+//! depends on them, and a new deployment gets its first policy.
 //!
 //! Every task can run at any time, again, and twice at once: what is done already is not done again. Each
 //! run does a bounded amount, and the next one goes on from there. A task that fails does not keep the
 //! others from their turn.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::aws::{KeyChange, KeyStore};
+use shared::aws::table::{KEYS, POLICY, Permission, Right};
+use shared::aws::{KeyChange, KeyStore, PolicyStore, StoreError};
 use shared::clock::Clock;
 use shared::http::log::chain;
 use shared::jose::KeyWrap;
+use shared::policy::Policy;
 use shared::random::Random;
 
 /// What this function works with. Its permissions in `infra/` name the same tables and rights.
@@ -25,7 +28,17 @@ pub struct App {
     pub keys: KeyStore,
     /// Wraps what it makes.
     pub wrap: Arc<dyn KeyWrap>,
+    /// Reads the policy, and stores the first one.
+    pub policies: Arc<PolicyStore>,
+    /// The policy to begin with, where none is stored yet.
+    pub initial_policy: Option<Policy>,
 }
+
+/// What this function may do to which table.
+pub const PERMISSIONS: &[Permission] = &[
+    (KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]),
+    (POLICY, &[Right::GetItem, Right::PutItem]),
+];
 
 /// The schedule's event. Nothing in it matters: the work to be done is found in the tables.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,7 +65,7 @@ pub struct TaskReport {
 impl App {
     /// Does what is due.
     pub async fn run(&self) -> Report {
-        let tasks = vec![self.rotate_keys().await];
+        let tasks = vec![self.rotate_keys().await, self.begin_policy().await];
         for TaskReport { task, changed, failure } in &tasks {
             match failure {
                 None => tracing::info!(task, changed, "task done"),
@@ -64,15 +77,33 @@ impl App {
 
     async fn rotate_keys(&self) -> TaskReport {
         let rotated = self.keys.rotate_keys(self.wrap.as_ref(), self.clock.as_ref(), self.random.as_ref()).await;
-        let task = "rotate_keys";
-        match rotated {
-            Ok(changes) => {
-                for change in &changes {
-                    log_key(change);
-                }
-                TaskReport { task, changed: changes.len(), failure: None }
-            }
-            Err(error) => TaskReport { task, changed: 0, failure: Some(chain(&error)) },
+        let count = rotated.map(|changes| {
+            changes.iter().for_each(log_key);
+            changes.len()
+        });
+        TaskReport::new("rotate_keys", count)
+    }
+
+    /// Stores the first policy. Once there is one, the deployment's parameter means nothing any more:
+    /// administrators change the policy, and a later deployment must not undo what they did.
+    async fn begin_policy(&self) -> TaskReport {
+        TaskReport::new("begin_policy", self.store_initial_policy().await)
+    }
+
+    async fn store_initial_policy(&self) -> Result<usize, StoreError> {
+        let Some(initial) = &self.initial_policy else { return Ok(0) };
+        if self.policies.current(self.clock.as_ref()).await?.version > 0 {
+            return Ok(0);
+        }
+        Ok(usize::from(self.policies.replace(0, initial).await?))
+    }
+}
+
+impl TaskReport {
+    fn new<E: Error + 'static>(task: &'static str, result: Result<usize, E>) -> Self {
+        match result {
+            Ok(changed) => Self { task, changed, failure: None },
+            Err(error) => Self { task, changed: 0, failure: Some(chain(&error)) },
         }
     }
 }
