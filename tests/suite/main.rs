@@ -10,6 +10,7 @@ mod consent;
 mod discovery;
 mod documents;
 mod keys;
+mod logos;
 mod tidy;
 mod token;
 mod tools;
