@@ -14,7 +14,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
 use crate::oauth::Issuer;
-use crate::policy::{Logos as LogoPolicy, Policy};
+use crate::policy::{
+    Block, ClientFacts, DocumentDecision, DocumentRefusal, Logos as LogoPolicy, Policy, Profile,
+};
 use crate::tool::{Mechanism, Status, Tool, ToolId};
 
 /// A client, known well enough to ask a person about it.
@@ -45,6 +47,10 @@ pub struct Client {
     pub consent_since: Option<String>,
     /// Since when the document is in force as it is.
     pub changed_at: Option<Timestamp>,
+    /// The profile whose limits hold for it.
+    pub profile: Profile,
+    /// Whether an administrator has to approve the tool before its first use; it has no record yet.
+    pub needs_approval: bool,
 }
 
 /// Why there is no client.
@@ -53,6 +59,12 @@ pub enum Refusal {
     /// The identifier is a URL that cannot name a metadata document.
     #[error("the client identifier breaks a rule: {0}")]
     Url(#[from] ClientUrlError),
+    /// The identifier, its host, or its domain is blocked (GOV-15).
+    #[error(transparent)]
+    Blocked(#[from] Block),
+    /// Policy does not let metadata documents of this host in.
+    #[error(transparent)]
+    NotAllowed(#[from] DocumentRefusal),
     /// No source knows the identifier.
     #[error("the client identifier is not known")]
     Unknown,
@@ -84,7 +96,7 @@ pub enum RefusalKind {
     Invalid,
     /// An administrator has yet to decide.
     Pending,
-    /// An administrator has decided against it.
+    /// An administrator has decided against it, or against its host.
     Disabled,
     /// Its publisher took it back.
     Withdrawn,
@@ -111,7 +123,10 @@ impl Refusal {
             Self::Document(NoDocument::Held) => RefusalKind::Held,
             Self::Document(NoDocument::Withdrawn) | Self::Withdrawn(_) => RefusalKind::Withdrawn,
             Self::Pending(_) => RefusalKind::Pending,
-            Self::Disabled(_) => RefusalKind::Disabled,
+            Self::Disabled(_) | Self::Blocked(_) | Self::NotAllowed(DocumentRefusal::Denied) => {
+                RefusalKind::Disabled
+            }
+            Self::NotAllowed(DocumentRefusal::NotListed | DocumentRefusal::Off) => RefusalKind::Unknown,
             Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
                 RefusalKind::Ours
             }
@@ -128,6 +143,8 @@ pub struct Asked<'a> {
     shown: Option<&'a str>,
     /// Whether the tool has a record: somebody here has consented to it, so this is no first contact.
     is_known: bool,
+    /// Whether an administrator has approved it.
+    is_reviewed: bool,
 }
 
 /// What a source knows about a client.
@@ -141,6 +158,7 @@ pub struct Found {
     consent_since: Option<String>,
     changed_at: Option<Timestamp>,
     revocation_due: Option<DocumentDigest>,
+    needs_approval: bool,
 }
 
 /// A source's answer: this client, not mine (`None`), or refused, because.
@@ -177,6 +195,7 @@ impl ClientSource for PreRegistered {
                     consent_since: None,
                     changed_at: None,
                     revocation_due: None,
+                    needs_approval: false,
                 }));
             }
             let url = asked.url.as_ref().map_err(|error| Refusal::Url(*error))?;
@@ -199,9 +218,17 @@ impl ClientSource for MetadataDocuments {
                 Err(ClientUrlError::NotHttps) => return Ok(None),
                 Err(error) => return Err(Refusal::Url(*error)),
             };
+            // Deny beats everything, and an administrator's word on the tool beats a missing listing; both
+            // before any fetch.
+            let needs_approval = match asked.policy.decide_metadata_document(url.host()) {
+                DocumentDecision::Allowed => false,
+                DocumentDecision::NeedsApproval => !asked.is_known,
+                DocumentDecision::Refused(DocumentRefusal::NotListed) if asked.is_reviewed => false,
+                DocumentDecision::Refused(reason) => return Err(reason.into()),
+            };
             let found = document(&self.documents, url, asked).await?;
             let tool = asked.registration.map_or(found.tool, |known| known.tool.clone());
-            Ok(Some(Found { tool, ..found }))
+            Ok(Some(Found { tool, needs_approval, ..found }))
         })
     }
 }
@@ -224,6 +251,7 @@ async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -
         consent_since: Some(known.consent_since.as_str().to_owned()),
         changed_at: Some(known.in_force_since),
         revocation_due: known.revocation_due.clone(),
+        needs_approval: false,
     })
 }
 
@@ -246,6 +274,7 @@ impl ClientSource for Dynamic {
                 consent_since: None,
                 changed_at: None,
                 revocation_due: None,
+                needs_approval: false,
             });
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -306,6 +335,9 @@ impl Resolver {
     ) -> Result<Client, Refusal> {
         let url = MetadataUrl::parse(id, &self.url_rules(policy));
         let derived = url.as_ref().ok().map(|url| ToolId::of_metadata_document(url.host(), id.as_str()));
+        if let Some(block) = policy.block(id, url.as_ref().ok().map(MetadataUrl::host)) {
+            return Err(block.into());
+        }
         let wanted = Wanted { tool: derived.as_ref(), client_id: Some(id.as_str()), ..Wanted::default() };
         let Records { mut tools, registration, .. } = self.records.read(wanted).await?;
         let registration = registration.filter(|known| !known.has_ended(self.clock.now()));
@@ -316,8 +348,15 @@ impl Resolver {
         }
         let mut record = tools.pop().filter(|tool| !tool.forgotten);
         refuse_by_status(record.as_ref())?;
-        let is_known = record.is_some();
-        let asked = Asked { id, url: &url, registration: registration.as_ref(), policy, shown, is_known };
+        let asked = Asked {
+            id,
+            url: &url,
+            registration: registration.as_ref(),
+            policy,
+            shown,
+            is_known: record.is_some(),
+            is_reviewed: record.as_ref().is_some_and(|tool| tool.reviewed.is_some()),
+        };
         for source in &self.sources {
             let found = match source.find(&asked).await {
                 Err(Refusal::Document(NoDocument::Withdrawn)) => {
@@ -329,8 +368,11 @@ impl Resolver {
                 if let (Some(digest), Ok(url)) = (&found.revocation_due, &url) {
                     self.revoke(&mut record, url, digest).await?;
                 }
+                let profile = profile(policy, record.as_ref(), &found).clone();
                 return Ok(Client {
                     id: id.clone(),
+                    needs_approval: record.is_none() && (found.needs_approval || profile.approval_needed),
+                    profile,
                     mechanism: found.mechanism,
                     tool: record.as_ref().map_or(found.tool, |tool| tool.id.clone()),
                     tool_epoch: record.as_ref().map_or(0, |tool| tool.epoch),
@@ -367,6 +409,42 @@ impl Resolver {
     /// [`StoreError`] if it cannot be read or is not understood.
     pub async fn logo_png(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.logos.png(digest).await
+    }
+
+    /// What the metadata document at `id` said when it was last seen, without fetching; `None` if it never
+    /// was, or if `id` cannot be the URL of one.
+    ///
+    /// # Errors
+    /// [`Refusal`] if our own store fails or the document is no longer acceptable.
+    pub async fn document_at_hand(
+        &self,
+        id: &ClientId,
+        policy: &Policy,
+    ) -> Result<Option<ClientMetadata>, Refusal> {
+        let Ok(url) = MetadataUrl::parse(id, &self.url_rules(policy)) else { return Ok(None) };
+        let known = self.documents.known_without_fetch(&url, policy).await?;
+        Ok(known.map(|known| known.document.metadata.clone()))
+    }
+
+    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
+    /// records already.
+    ///
+    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
+    /// fetch must not be a stranger's to cause (FET-01).
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is remembered of it.
+    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
+        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
+        let known = match self.documents.find(&url, policy, None).await {
+            Ok(known) => known,
+            // What is held back for an administrator does not touch grants: they go on as they were.
+            Err(NoDocument::Held) => {
+                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
+            }
+            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
+        };
+        Ok(known.document.metadata.clone())
     }
 
     /// A change of the document that revokes: every grant of the tool ends, by its epoch, before anybody is
@@ -415,6 +493,17 @@ impl Resolver {
             development: self.development.clone(),
         }
     }
+}
+
+/// The profile set by hand, while it exists; otherwise the first whose rules fit.
+fn profile<'a>(policy: &'a Policy, record: Option<&Tool>, found: &Found) -> &'a Profile {
+    record
+        .and_then(|tool| tool.profile.as_deref())
+        .and_then(|name| policy.profile_named(name))
+        .unwrap_or_else(|| {
+            let facts = ClientFacts::new(found.mechanism, found.host.as_deref(), &found.metadata);
+            policy.profile(&facts)
+        })
 }
 
 /// Before anything is fetched: a tool that may not be used costs its publisher's host nothing.

@@ -9,6 +9,7 @@ use shared::cimd::document::DocumentDigest;
 use shared::cimd::documents::{Known, MEMORY_STALENESS, NoDocument};
 use shared::cimd::history::{Decision, History, VERSIONS_MAX};
 use shared::client::id::{ClientId, MetadataUrl, UrlRules};
+use shared::clock::Clock as _;
 use shared::fetch::FetchError;
 use shared::policy::Policy;
 use shared::policy::change::{ChangeKind, Consequence, Grade};
@@ -371,7 +372,7 @@ async fn the_page_of_a_held_client_sends_the_person_to_the_administrator() {
     let current = policies.current(world.clock.as_ref()).await.unwrap();
     let mut policy = current.policy.clone();
     policy.documents.changes.material = Consequence::Hold;
-    assert!(policies.replace(current.version, &policy).await.unwrap());
+    assert!(policies.replace(current.version, &policy, "tests", world.clock.now()).await.unwrap());
     browser.get(&Request::default().path()).await.assert_page(200);
     world.clock.advance(HOUR);
     world.fetcher.answer(CLIENT_ID, &scoped("a b"), None);
