@@ -15,6 +15,7 @@ mod dpop;
 mod gateway;
 mod governance;
 mod keys;
+mod logos;
 mod refresh;
 mod revocation;
 mod tidy;
