@@ -51,7 +51,8 @@ pub(crate) async fn redeem(
         Stage::Revoked => return Err(TokenError::Revoked),
     }
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    let lifetimes = &policy.policy.lifetimes;
+    honoured.check_policy(&policy.policy)?;
+    let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&grant.scope, &policy.policy)?;
     if let Some(proof) = proof {
         proof.spend(app).await?;

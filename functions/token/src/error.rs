@@ -42,6 +42,10 @@ pub(crate) enum TokenError {
     GrantGone,
     #[error("the client's registration is gone")]
     ClientGone,
+    #[error("the client identifier or one of its hosts is blocked")]
+    Blocked,
+    #[error("policy demands a stronger authentication method of this kind of client")]
+    MethodNotAllowed,
     #[error(transparent)]
     NotHonoured(#[from] NotHonoured),
     #[error("nothing is left of the scope")]
@@ -142,10 +146,14 @@ impl TokenError {
             Self::Missing(name) => (Code::InvalidRequest, missing(name)),
             Self::UnsupportedGrantType => (Code::UnsupportedGrantType, "the grant type is not supported"),
             Self::VerifierMalformed(_) => (Code::InvalidGrant, "the code_verifier is malformed"),
+            Self::MethodNotAllowed => {
+                (Code::UnauthorizedClient, "the client must authenticate in another way here")
+            }
             Self::ClientGone => (Code::InvalidClient, "the client is not registered any more"),
             Self::ScopeGone => (Code::InvalidScope, "nothing is left of what was granted"),
             Self::Credential(_)
             | Self::NotHonoured(_)
+            | Self::Blocked
             | Self::GrantGone
             | Self::OtherClient
             | Self::CodeExpired

@@ -16,6 +16,7 @@ use shared::tool::{Mechanism, ToolId, check_standing};
 use crate::App;
 use crate::client_auth::Presented;
 use crate::error::TokenError;
+use crate::governance::is_blocked;
 use crate::issued;
 
 /// An answer about a token that may be used (RFC 7662 §2.2; RFC 9449 §6.2).
@@ -63,7 +64,7 @@ pub(crate) async fn introspect(
     let Some(claims) = claims.filter(|claims| claims.aud == resource.resource) else {
         return Ok(inactive());
     };
-    if app.clock.now() >= claims.exp || !is_live(app, &claims).await? {
+    if app.clock.now() >= claims.exp || !is_live(app, &claims, &policy.policy).await? {
         return Ok(inactive());
     }
     let body = Active {
@@ -108,7 +109,7 @@ fn caller<'a>(
 
 /// Whether the grant behind a token is still good: a revoked grant or a disabled tool ends it at once,
 /// whatever the token itself says (invariant 4).
-async fn is_live(app: &App, claims: &AccessToken) -> Result<bool, TokenError> {
+async fn is_live(app: &App, claims: &AccessToken, policy: &Policy) -> Result<bool, TokenError> {
     let (Some(id), Some(tool)) = (issued::grant_id(claims), ToolId::parse(&claims.tool_id)) else {
         return Ok(false);
     };
@@ -118,7 +119,8 @@ async fn is_live(app: &App, claims: &AccessToken) -> Result<bool, TokenError> {
     let known = registration.is_some_and(|known| !known.has_ended(app.clock.now()));
     Ok(matches!(grant.stage, Stage::Active(_))
         && (known || grant.mechanism == Mechanism::MetadataDocument)
-        && check_standing(&grant.tool, grant.tool_epoch, &tools).is_ok())
+        && check_standing(&grant.tool, grant.tool_epoch, &tools).is_ok()
+        && !is_blocked(&grant, policy))
 }
 
 fn inactive() -> Response {

@@ -32,7 +32,8 @@ pub(crate) async fn rotate(
     check_resource(params, grant)?;
     let scope = narrowed_scope(params, grant)?;
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    let lifetimes = &policy.policy.lifetimes;
+    honoured.check_policy(&policy.policy)?;
+    let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&scope, &policy.policy)?;
     let now = app.clock.now();
     let active = active(grant)?;
