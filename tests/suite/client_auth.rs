@@ -487,3 +487,75 @@ async fn a_token_says_which_tool_it_was_issued_to_and_how_sure_we_are() {
     let cli = Tokens::of(&instance.post("/token", form(&pairs)).await).claims();
     assert_eq!(cli["assurance"], "loopback");
 }
+
+/// T29, CAU-12: a key that was added at `jwks_uri` a minute ago is found, with one fetch; keys out of reach
+/// cost the client neither its code nor its assertion's chance.
+#[tokio::test]
+async fn a_key_that_was_just_added_is_fetched_and_an_outage_of_its_host_burns_nothing() {
+    const KEYS: &str = "https://agent.example.com/keys.json";
+    let mut keyed = Keyed::new("ES256").await;
+    let old = Signer::new("ES256", "old");
+    let changes = json!({"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": KEYS});
+    keyed.world.fetcher.answer(AGENT, &agent_document(&changes), None);
+    keyed.world.fetcher.fail(KEYS, shared::fetch::FetchError::Resolve);
+    let code = keyed.code().await;
+    let assertion = keyed.assertion();
+    let refused = redeem_with(&keyed.instance, &code, &assertion).await;
+    assert_eq!((refused.status.as_u16(), refused.error().as_str()), (503, "temporarily_unavailable"));
+    keyed.world.clock.advance(Duration::from_secs(50));
+    let set = |signers: &[&Signer]| {
+        json!({"keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>()}).to_string()
+    };
+    keyed.world.fetcher.answer(KEYS, &set(&[&old]), None);
+    let code = keyed.code().await;
+    let assertion = keyed.assertion();
+    assert_unauthenticated(&redeem_with(&keyed.instance, &code, &assertion).await, "not in the set");
+    keyed.world.fetcher.answer(KEYS, &set(&[&old, &keyed.signer]), None);
+    keyed.world.clock.advance(Duration::from_secs(61));
+    let code = keyed.code().await;
+    let before = keyed.world.fetcher.fetched().len();
+    let assertion = keyed.assertion();
+    Tokens::of(&redeem_with(&keyed.instance, &code, &assertion).await);
+    assert_eq!(keyed.world.fetcher.fetched().len(), before + 1);
+}
+
+/// CAU-04: guesses are counted for all instances together, by client and source; the client itself, from
+/// where it is, is never locked out, and a minute later nobody is.
+#[tokio::test]
+async fn guessing_is_stopped_where_it_comes_from() {
+    use shared::http::source::Source;
+
+    let world = World::new().await;
+    world
+        .register(SERVICE, Mechanism::PreRegistered, service("client_secret_post", &json!({})), Some(SECRET))
+        .await;
+    let (instance, code) = service_code(&world).await;
+    let elsewhere = world.instance().await;
+    let ask = async |instance: &Instance, address: &str, secret: &str| {
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("code_verifier", VERIFIER),
+            ("client_id", SERVICE),
+            ("client_secret", secret),
+        ];
+        let mut request = HttpRequest::post("/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form(&pairs)))
+            .unwrap();
+        request.extensions_mut().insert(Source::of(address.parse().unwrap()));
+        instance.send(request).await
+    };
+    for guess in 0..10 {
+        let instance = if guess % 2 == 0 { &instance } else { &elsewhere };
+        assert_unauthenticated(&ask(instance, "192.0.2.1", "guess").await, "counted");
+    }
+    // The instance that saw the tenth knows; the other one learns with one more.
+    ask(&instance, "192.0.2.1", "guess").await;
+    for instance in [&instance, &elsewhere] {
+        let refused = ask(instance, "192.0.2.1", SECRET).await;
+        refused.assert_status(429);
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() <= 60);
+    }
+    Tokens::of(&ask(&elsewhere, "198.51.100.7", SECRET).await);
+}

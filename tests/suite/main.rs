@@ -13,6 +13,7 @@ mod documents;
 mod dpop;
 mod governance;
 mod keys;
+mod par;
 mod refresh;
 mod revocation;
 mod tidy;

@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::extract::Request;
+use axum::middleware::map_request;
+use lambda_http::request::RequestContext;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader, ReplayStore,
-    ToolStore, connect,
+    DocumentStore, DynamoDb, FailureStore, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader,
+    ReplayStore, ToolStore, connect,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -14,10 +17,11 @@ use shared::clock::{Clock, SystemClock};
 use shared::config::{Config, ConfigError};
 use shared::fetch::dns::SystemResolver;
 use shared::fetch::guard::{GuardError, GuardSettings, GuardedFetcher};
+use shared::http::source::Source;
 use shared::jose::KeyWrap;
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
-use token::{App, router};
+use token::{App, Failures, router};
 
 /// Why the function does not start, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +42,23 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match lambda_http::run(router(app)).await {
+    match lambda_http::run(router(app).layer(map_request(with_source))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("token: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Notes the address that the gateway saw.
+async fn with_source(mut request: Request) -> Request {
+    if let Some(RequestContext::ApiGatewayV2(context)) = request.extensions().get()
+        && let Some(address) = context.http.source_ip.as_deref().and_then(|text| text.parse().ok())
+    {
+        request.extensions_mut().insert(Source::of(address));
+    }
+    request
 }
 
 /// Reads the configuration and connects; nothing is sent yet, so an outage cannot stop the start (FM036).
@@ -78,7 +92,8 @@ async fn start() -> Result<App, StartError> {
         records,
         tools: ToolStore::new(tables.clone()),
         policies: Arc::new(PolicyStore::new(tables.clone())),
-        replays: ReplayStore::new(tables),
+        replays: ReplayStore::new(tables.clone()),
+        failures: Failures::new(FailureStore::new(tables)),
         resolver: Arc::new(resolver),
         client_keys: ClientKeySets::new(copies),
     })

@@ -2,6 +2,7 @@
 
 mod documents;
 mod dynamodb;
+mod failures;
 mod grants;
 mod item;
 pub mod keyring;
@@ -19,6 +20,7 @@ pub use documents::{
     StoredBody, StoredFailure,
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
+pub use failures::FailureStore;
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
