@@ -91,8 +91,13 @@ impl App {
 }
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
-pub const ROUTES: &[(&str, &str)] =
-    &[("POST", path::TOKEN), ("POST", path::REVOKE), ("POST", path::INTROSPECT), ("GET", path::JWKS)];
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", path::TOKEN),
+    ("POST", path::PAR),
+    ("POST", path::REVOKE),
+    ("POST", path::INTROSPECT),
+    ("GET", path::JWKS),
+];
 
 /// The router of this function.
 pub fn router(app: App) -> Router {
