@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, StoreError, ToolStore,
+    self, DocumentStore, FailureStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore,
+    RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -314,6 +314,7 @@ async fn router(
     );
     let resolver = Arc::new(resolver);
     let replays = ReplayStore::new(tables.clone());
+    let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
@@ -339,6 +340,7 @@ async fn router(
         tools,
         policies,
         replays,
+        failures,
         resolver,
         client_keys,
     });

@@ -11,7 +11,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
+use lambda_http::request::RequestContext;
 use lambda_http::service_fn;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +24,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::fetch::Fetcher;
 use crate::http::log;
+use crate::http::source::Source;
 use crate::jose::KeyWrap;
 use crate::random::{OsRandom, Random};
 
@@ -89,8 +93,18 @@ where
 {
     run(name, async move |config| {
         let router = start(config).await?;
-        Ok(async move { lambda_http::run(router).await })
+        Ok(async move { lambda_http::run(router.layer(map_request(with_source))).await })
     })
+}
+
+/// Notes the address that the gateway saw; whatever a header says about it is a stranger's word.
+async fn with_source(mut request: Request) -> Request {
+    if let Some(RequestContext::ApiGatewayV2(context)) = request.extensions().get()
+        && let Some(address) = context.http.source_ip.as_deref().and_then(|text| text.parse().ok())
+    {
+        request.extensions_mut().insert(Source::of(address));
+    }
+    request
 }
 
 /// Runs a function that is invoked with one JSON event and answers with JSON, until Lambda ends the process.

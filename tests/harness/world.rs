@@ -13,8 +13,8 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, ToolStore,
+    DocumentStore, DynamoDb, FailureStore, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
+    RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -155,6 +155,7 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             replays: ReplayStore::new(tables.clone()),
+            failures: token::Failures::new(FailureStore::new(tables.clone())),
             resolver,
             client_keys: client_keys.clone(),
         };

@@ -35,14 +35,14 @@ use crate::request::{AuthorizationRequest, RequestError};
 use crate::session::Session;
 use crate::sign_in;
 
-/// The authentication methods of the token endpoint that a profile leaves (GOV-03).
+/// The authentication methods that a profile leaves (GOV-03).
 fn methods(authentication: Authentication) -> Vec<AuthMethod> {
     let proves = |method: &AuthMethod| match authentication {
         Authentication::Optional => true,
         Authentication::Required => *method != AuthMethod::None,
         Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
     };
-    AuthMethod::SUPPORTED.into_iter().filter(proves).collect()
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
 }
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.

@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::aws::{DocumentStore, GrantStore, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::aws::{
+    DocumentStore, FailureStore, GrantStore, PolicyStore, RecordReader, ReplayStore, ToolStore,
+};
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
 use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
 use shared::resolver::Resolver;
-use token::{App, router};
+use token::{App, Failures, router};
 
 fn main() -> ExitCode {
     shared::lambda::serve("token", async |start: Start| {
@@ -38,7 +40,8 @@ fn main() -> ExitCode {
             records,
             tools: ToolStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables.clone())),
-            replays: ReplayStore::new(tables),
+            replays: ReplayStore::new(tables.clone()),
+            failures: Failures::new(FailureStore::new(tables)),
             resolver: Arc::new(resolver),
             client_keys: ClientKeySets::new(copies),
         }))

@@ -2,6 +2,7 @@
 
 mod documents;
 mod dynamodb;
+mod failures;
 mod grants;
 mod invoke;
 mod item;
@@ -20,6 +21,7 @@ pub use documents::{
     StoredBody, StoredFailure,
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
+pub use failures::FailureStore;
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;
