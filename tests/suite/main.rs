@@ -14,6 +14,7 @@ mod dpop;
 mod governance;
 mod keys;
 mod logos;
+mod metadata_host;
 mod refresh;
 mod revocation;
 mod tidy;
