@@ -16,6 +16,7 @@ mod gateway;
 mod governance;
 mod keys;
 mod logos;
+mod metadata_host;
 mod par;
 mod refresh;
 mod revocation;
