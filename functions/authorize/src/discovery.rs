@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use shared::http::json_with_cache;
 use shared::http::log::Note;
 use shared::oauth::server_metadata::ServerMetadata;
+use shared::policy::RegistrationMode;
 
 use crate::App;
 
@@ -22,6 +23,10 @@ pub(crate) async fn metadata(State(app): State<Arc<App>>) -> Response {
             let resources =
                 policy.policy.resources.iter().map(|resource| resource.resource.clone()).collect();
             let metadata = ServerMetadata::new(&app.issuer, policy.policy.scopes_supported(), resources);
+            let metadata = match policy.policy.registration.mode {
+                RegistrationMode::Off => metadata,
+                RegistrationMode::On | RegistrationMode::Token => metadata.with_registration(&app.issuer),
+            };
             json_with_cache(StatusCode::OK, &metadata, CACHE_CONTROL)
         }
         Err(error) => {

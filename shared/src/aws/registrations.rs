@@ -163,6 +163,30 @@ impl RegistrationStore {
         }
     }
 
+    /// Lets a registration live until `ends_at` at least, if it is there and would end before. Nothing counts
+    /// as use by this.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn keep_until(&self, client_id: &ClientId, ends_at: Timestamp) -> Result<(), StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(REGISTRATIONS))
+            .key(REGISTRATIONS.key, text(&key(client_id.as_str())))
+            .condition_expression("attribute_exists(id) AND ends_at < :ends")
+            .update_expression("SET ends_at = :ends, expires_at = :ends")
+            .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if condition_failure(&error).is_some() => Ok(()),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
     /// Removes a registration. Removing one that is gone changes nothing.
     ///
     /// # Errors
