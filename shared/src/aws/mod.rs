@@ -11,6 +11,7 @@ mod policies;
 mod rates;
 mod records;
 mod registrations;
+mod replays;
 pub mod table;
 mod tools;
 
@@ -27,4 +28,5 @@ pub use policies::{HISTORY_MAX, PolicyInForce, PolicyStore, PolicyVersion, RollB
 pub use rates::{Allowance, RateStore};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
+pub use replays::{ReplayStore, Spent};
 pub use tools::{Change, Changed, Introduction, ToolStore};
