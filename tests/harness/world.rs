@@ -12,8 +12,8 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, ToolStore,
+    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RateStore,
+    RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -144,6 +144,16 @@ impl World {
             resolver: Arc::clone(&resolver),
             authenticator: Arc::new(LocalSignIn),
         };
+        let register = register::App {
+            issuer: issuer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            keys: Arc::clone(&keys),
+            records: records.clone(),
+            registrations: RegistrationStore::new(tables.clone()),
+            rates: Arc::new(register::Rates::new(RateStore::new(tables.clone()))),
+            policies: Arc::clone(&policies),
+        };
         let token = token::App {
             issuer,
             clock,
@@ -152,6 +162,7 @@ impl World {
             grants: GrantStore::new(tables.clone()),
             records,
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             replays: ReplayStore::new(tables.clone()),
             resolver,
@@ -159,6 +170,7 @@ impl World {
         };
         Instance {
             authorize: authorize::router(authorize),
+            register: register::router(register),
             token: token::router(token),
             calls,
             keys,
@@ -265,6 +277,7 @@ impl KeyWrap for BreakableWrap {
 #[derive(Clone)]
 pub struct Instance {
     authorize: Router,
+    register: Router,
     token: Router,
     /// What it sent to DynamoDB.
     pub calls: Calls,
@@ -284,8 +297,14 @@ impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();
-        let router =
-            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
+        let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, route)| *route == path);
+        let router = if is_of(token::ROUTES) {
+            &self.token
+        } else if is_of(register::ROUTES) {
+            &self.register
+        } else {
+            &self.authorize
+        };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
     }
