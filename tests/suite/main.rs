@@ -14,6 +14,7 @@ mod dpop;
 mod governance;
 mod keys;
 mod refresh;
+mod register;
 mod revocation;
 mod tidy;
 mod token;

@@ -251,6 +251,14 @@ mod tests {
         }
     }
 
+    /// Invariant 3: ten thousand installations on ten thousand ports are one client.
+    #[test]
+    fn ten_thousand_ports_make_one_identifier() {
+        let on = |port: u16| id(&json!({"redirect_uris": [format!("http://localhost:{port}/cb")]}));
+        let first = on(1024);
+        assert!((1025..11_024).all(|port| on(port) == first));
+    }
+
     /// REG-06, M10: what cannot be honoured is refused by the member at fault.
     #[test]
     fn what_cannot_be_honoured_is_refused() {

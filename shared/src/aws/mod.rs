@@ -24,7 +24,7 @@ pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
-pub use policies::{HISTORY_MAX, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
+pub use policies::{HISTORY_MAX, POLICY_STALENESS, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
 pub use rates::{Allowance, RateStore};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
