@@ -14,7 +14,7 @@ use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
     DocumentStore, DynamoDb, FailureStore, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
-    RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    RateStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -145,6 +145,16 @@ impl World {
             resolver: Arc::clone(&resolver),
             authenticator: Arc::new(LocalSignIn),
         };
+        let register = register::App {
+            issuer: issuer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            keys: Arc::clone(&keys),
+            records: records.clone(),
+            registrations: RegistrationStore::new(tables.clone()),
+            rates: Arc::new(register::Rates::new(RateStore::new(tables.clone()))),
+            policies: Arc::clone(&policies),
+        };
         let token = token::App {
             issuer,
             clock,
@@ -153,6 +163,7 @@ impl World {
             grants: GrantStore::new(tables.clone()),
             records,
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             replays: ReplayStore::new(tables.clone()),
             failures: token::Failures::new(FailureStore::new(tables.clone())),
@@ -161,6 +172,7 @@ impl World {
         };
         Instance {
             authorize: authorize::router(authorize),
+            register: register::router(register),
             token: token::router(token),
             calls,
             keys,
@@ -267,6 +279,7 @@ impl KeyWrap for BreakableWrap {
 #[derive(Clone)]
 pub struct Instance {
     authorize: Router,
+    register: Router,
     token: Router,
     /// What it sent to DynamoDB.
     pub calls: Calls,
@@ -286,8 +299,14 @@ impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();
-        let router =
-            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
+        let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, route)| *route == path);
+        let router = if is_of(token::ROUTES) {
+            &self.token
+        } else if is_of(register::ROUTES) {
+            &self.register
+        } else {
+            &self.authorize
+        };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
     }

@@ -19,6 +19,7 @@ mod logos;
 mod metadata_host;
 mod par;
 mod refresh;
+mod register;
 mod revocation;
 mod tidy;
 mod token;

@@ -2,6 +2,7 @@
 //! decision.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -23,7 +24,7 @@ use shared::oauth::{AuthorizationErrorCode, Params};
 use shared::policy::Authentication;
 use shared::resolver::{Client, Refusal};
 use shared::seal::Purpose;
-use shared::tool::{Ceiling, Introduced, Status, Tool, ToolId};
+use shared::tool::{Ceiling, Introduced, Mechanism, Status, Tool, ToolId};
 
 use crate::App;
 use crate::approval;
@@ -394,6 +395,27 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
     }
 }
 
+/// For how long a registration that made itself lives on from now.
+async fn idle(app: &App) -> Result<Duration, PageError> {
+    Ok(app.policies.current(app.clock.as_ref()).await?.policy.registration.idle())
+}
+
+/// Brings in a tool with the client's registration: the one that the client made itself before, or a new one.
+pub(crate) async fn bring_in(
+    app: &App,
+    client: &Client,
+    new: &Tool,
+    registration: &Registration,
+) -> Result<Introduction, PageError> {
+    Ok(match &client.registration {
+        Some(known) if known.mechanism == Mechanism::Dynamic => {
+            let ends_at = new.introduced.at.plus(idle(app).await?);
+            app.tools.introduce_registered(new, known, ends_at).await?
+        }
+        Some(_) | None => app.tools.introduce(new, registration).await?,
+    })
+}
+
 /// The tool and epoch that a grant is made under. The first consent to an unknown tool brings in tool and
 /// registration; somebody else may do the same at this moment, and an administrator may have disabled it
 /// meanwhile, so what is there counts.
@@ -410,12 +432,15 @@ async fn introduce(
             app.registrations.add(&registration, now).await?;
         }
         app.tools.note_use(record, now).await?;
+        if let Some(known) = &client.registration {
+            app.registrations.note_use(known, now, idle(app).await?).await?;
+        }
         return Ok((record.id.clone(), record.epoch));
     }
     let mut new =
         Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
     new.last_used_at = Some(now);
-    if app.tools.introduce(&new, &registration).await? == Introduction::New {
+    if bring_in(app, client, &new, &registration).await? == Introduction::New {
         return Ok((new.id, new.epoch));
     }
     let mut found = app.records.tools(&client.tool).await?;

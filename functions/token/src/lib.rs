@@ -27,7 +27,9 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::aws::table::{GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::aws::{
+    GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+};
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::grant::key_id;
@@ -62,6 +64,8 @@ pub struct App {
     pub records: RecordReader,
     /// Notes that a tool is in use.
     pub tools: ToolStore,
+    /// Notes that a registration is in use.
+    pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
     /// Remembers what may be used once.

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::aws::{
-    DocumentStore, FailureStore, GrantStore, PolicyStore, RecordReader, ReplayStore, ToolStore,
+    DocumentStore, FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore,
+    ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             grants: GrantStore::new(tables.clone()),
             records,
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables.clone())),
             replays: ReplayStore::new(tables.clone()),
             failures: Failures::new(FailureStore::new(tables)),

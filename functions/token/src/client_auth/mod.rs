@@ -15,11 +15,14 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use shared::cimd::keys::NoKeys;
+use shared::client::derived_secret;
+use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
-use shared::client::registration::{Compatibility, SecretDigest};
+use shared::client::registration::{Compatibility, Registration, SecretDigest};
 use shared::http::source::Source;
 use shared::oauth::Params;
 use shared::secret::Secret;
+use shared::tool::Mechanism;
 
 pub(crate) use assertion::AssertionError;
 pub use failures::Failures;
@@ -140,12 +143,32 @@ impl Presented {
     }
 }
 
+/// How a client's secrets are known.
+#[derive(Clone, Copy)]
+pub(crate) enum Secrets<'a> {
+    /// By their digests.
+    Stored(&'a [SecretDigest]),
+    /// Made for each installation of a client that registered itself, in this epoch of its registration.
+    Derived { epoch: u32 },
+}
+
+impl<'a> Secrets<'a> {
+    /// Those of a client with this registration.
+    pub(crate) fn of(registration: Option<&'a Registration>) -> Self {
+        match registration {
+            Some(known) if known.mechanism == Mechanism::Dynamic => Self::Derived { epoch: known.epoch },
+            Some(known) => Self::Stored(&known.secrets),
+            None => Self::Stored(&[]),
+        }
+    }
+}
+
 /// What is on record about how a client authenticates.
 pub(crate) struct OnRecord<'a> {
     /// The methods that are acceptable now: the declared ones, or the one that the grant began with.
     pub(crate) methods: &'a [AuthMethod],
     /// Its secrets.
-    pub(crate) secrets: &'a [SecretDigest],
+    pub(crate) secrets: Secrets<'a>,
     /// Where its keys are.
     pub(crate) keys: KeySource<'a>,
     /// What an administrator allowed it.
@@ -178,11 +201,8 @@ async fn check(app: &App, presented: &Presented, record: &OnRecord<'_>) -> Resul
     }
     match &presented.proof {
         Proof::Nothing => {}
-        Proof::Secret(..) => {
-            let now = app.clock.now();
-            let good = |known: &&SecretDigest| known.expires_at.is_none_or(|expires_at| now < expires_at);
-            let digests = record.secrets.iter().filter(good).map(|known| known.sha256.as_str());
-            if !presented.holds_one_of(digests) {
+        Proof::Secret(_, secret) => {
+            if !is_good(app, presented, secret, record.secrets).await {
                 return Err(ClientError::Secret.into());
             }
         }
@@ -191,6 +211,25 @@ async fn check(app: &App, presented: &Presented, record: &OnRecord<'_>) -> Resul
         }
     }
     Ok(method)
+}
+
+async fn is_good(app: &App, presented: &Presented, secret: &Secret, secrets: Secrets<'_>) -> bool {
+    let now = app.clock.now();
+    match secrets {
+        Secrets::Stored(known) => {
+            let good = |known: &&SecretDigest| known.expires_at.is_none_or(|expires_at| now < expires_at);
+            presented.holds_one_of(known.iter().filter(good).map(|known| known.sha256.as_str()))
+        }
+        Secrets::Derived { epoch } => {
+            // Another instance may have made it with a key that this one has not seen.
+            if let Some(key) = derived_secret::key_of(secret.expose()) {
+                app.keys.look_for_sealing_key(key).await;
+            }
+            let seal = &app.keys.current().seal;
+            ClientId::parse(&presented.client_id)
+                .is_ok_and(|id| derived_secret::verify(&id, epoch, secret.expose(), seal, now).is_ok())
+        }
+    }
 }
 
 /// Reads the `Authorization` header (RFC 6749 §2.3.1): identifier and secret are form-encoded inside.
