@@ -15,6 +15,7 @@ use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::service_fn;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::aws::{self, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap};
 use crate::clock::{Clock, SystemClock};
@@ -105,9 +106,15 @@ where
     run(name, async move |config| {
         let handle = start(config).await?;
         Ok(async move {
-            let handler = |event: LambdaEvent<E>| {
-                let answering = handle(event.payload);
-                async move { Ok::<A, lambda_runtime::Error>(answering.await) }
+            let handler = |event: LambdaEvent<Value>| {
+                let answering = serde_json::from_value(event.payload).map(&handle);
+                async move {
+                    match answering {
+                        Ok(answering) => Ok::<A, lambda_runtime::Error>(answering.await),
+                        // The error would quote the event, and the runtime would log it (FM093).
+                        Err(_) => Err("the event is not understood".into()),
+                    }
+                }
             };
             lambda_runtime::run(service_fn(handler)).await
         })
