@@ -12,9 +12,11 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
     self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, StoreError, ToolStore,
+    RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
 use shared::fetch::dns::SystemResolver;
@@ -293,16 +295,25 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let copies = Copies::new(
+        Arc::clone(&outside.clock),
+        Arc::clone(&outside.random),
+        fetcher,
+        DocumentStore::new(tables.clone()),
+    );
+    let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
+    let tools = ToolStore::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
-        documents,
+        Documents::new(copies),
         records.clone(),
+        tools.clone(),
         config.development.clone(),
     );
-    let tools = ToolStore::new(tables.clone());
+    let resolver = Arc::new(resolver);
+    let replays = ReplayStore::new(tables.clone());
     let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
@@ -315,7 +326,7 @@ async fn router(
         tools: tools.clone(),
         registrations,
         policies: Arc::clone(&policies),
-        resolver: Arc::new(resolver),
+        resolver: Arc::clone(&resolver),
         authenticator: Arc::new(LocalSignIn),
     });
     let token = token::router(token::App {
@@ -327,6 +338,9 @@ async fn router(
         records,
         tools,
         policies,
+        replays,
+        resolver,
+        client_keys,
     });
     Ok(front_door::router(authorize, token, issuer, addr))
 }
@@ -357,7 +371,7 @@ async fn change_policy(
     let current = policies.current(clock).await?;
     let changed = changes.apply(&current.policy)?;
     if changed != current.policy {
-        policies.replace(current.version, &changed).await?;
+        policies.replace(current.version, &changed, "local", clock.now()).await?;
     }
     Ok(())
 }

@@ -17,13 +17,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::aws::{self, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap};
+use crate::aws::{
+    self, DocumentStore, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap, RecordReader, ToolStore,
+};
+use crate::cimd::copies::Copies;
+use crate::cimd::documents::Documents;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::fetch::Fetcher;
 use crate::http::log;
 use crate::jose::KeyWrap;
 use crate::random::{OsRandom, Random};
+use crate::resolver::Resolver;
 
 /// Why a function refuses to start. Only its text matters, and only to the log.
 pub type StartError = Box<dyn Error>;
@@ -78,6 +83,27 @@ impl Start {
     pub async fn fetcher(&self) -> Result<Arc<dyn Fetcher>, ConfigError> {
         let function = self.config.require_fetch_function()?;
         Ok(Arc::new(InvokeFetcher::connect(function, Arc::clone(&self.clock)).await))
+    }
+
+    /// What is known of strangers' URLs, and the way to know more.
+    ///
+    /// # Errors
+    /// As [`Self::fetcher`].
+    pub async fn copies(&self, tables: &DynamoDb) -> Result<Copies, ConfigError> {
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        Ok(Copies::new(clock, random, self.fetcher().await?, DocumentStore::new(tables.clone())))
+    }
+
+    /// Finds out who a client is. No development host is one here.
+    pub fn resolver(&self, tables: &DynamoDb, copies: &Copies) -> Resolver {
+        Resolver::new(
+            self.config.issuer.clone(),
+            Arc::clone(&self.clock),
+            Documents::new(copies.clone()),
+            RecordReader::new(tables.clone()),
+            ToolStore::new(tables.clone()),
+            Vec::new(),
+        )
     }
 }
 

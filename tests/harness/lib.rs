@@ -5,9 +5,11 @@
 mod browser;
 mod client;
 mod response;
+mod signer;
 mod world;
 
 pub use browser::Browser;
 pub use client::{CHALLENGE, CLIENT_ID, LOOPBACK_CLIENT_ID, Request, Tokens, VERIFIER, form, token_request};
 pub use response::Answer;
-pub use world::{ISSUER, Instance, RESOURCE, World, document, loopback_document};
+pub use signer::Signer;
+pub use world::{ISSUER, Instance, RESOURCE, RESOURCE_SECRET, World, document, loopback_document, sha256};

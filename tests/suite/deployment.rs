@@ -197,8 +197,9 @@ fn each_role_allows_what_its_function_does_and_nothing_else() {
         let mut expected = declared(permissions);
         expected.extend(pairs(&[("logs:CreateLogStream", &log), ("logs:PutLogEvents", &log)]));
         expected.extend(match function {
-            "authorize" => pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")]),
-            "token" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
+            "authorize" | "token" => {
+                pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")])
+            }
             "steward" => pairs(&[("kms:Encrypt", "WrappingKey.Arn")]),
             _ => BTreeSet::new(),
         });

@@ -4,11 +4,19 @@
 
 mod authorize;
 mod budgets;
+mod client_auth;
+mod client_keys;
 mod conformance;
 mod consent;
 mod deployment;
 mod discovery;
+mod documents;
+mod dpop;
 mod gateway;
+mod governance;
 mod keys;
+mod refresh;
+mod revocation;
 mod tidy;
 mod token;
+mod tools;

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use shared::aws::{KeyStoreError, StoreError};
 use shared::client::id::ClientIdError;
+use shared::grant::NotPushed;
 use shared::http::log::{Note, chain};
 use shared::http::page::page;
 use shared::oauth::params::{ParamsError, Repeated};
@@ -32,6 +33,8 @@ pub(crate) enum PageError {
     ClientId(#[from] ClientIdError),
     #[error("redirect_uri is missing or ambiguous")]
     RedirectUriMissing,
+    #[error(transparent)]
+    Pushed(#[from] NotPushed),
     #[error("the request does not fit into a cookie")]
     RequestTooLong,
     #[error("the flow is unknown to this browser, has expired, or was answered")]
@@ -50,6 +53,8 @@ pub(crate) enum PageError {
     Refused(#[from] Refusal),
     #[error("the redirect URI is not one of the client's")]
     RedirectUriUnknown,
+    #[error("policy does not honour this kind of redirect URI for this kind of client")]
+    RedirectKind,
     #[error(transparent)]
     SignIn(SignInError),
     #[error(transparent)]
@@ -88,7 +93,7 @@ impl PageError {
                 "The application that sent you here made a request we cannot read. Go back to it and try \
                  again. If that does not help, tell the people who make it.",
             ),
-            Self::FlowGone => words(
+            Self::FlowGone | Self::Pushed(_) => words(
                 BAD,
                 "flow_gone",
                 "This page has expired",
@@ -170,6 +175,13 @@ impl PageError {
                     "The description that its maker publishes could not be reached. Nothing was allowed. \
                      Try again in a minute.",
                 ),
+                RefusalKind::Held => words(
+                    StatusCode::FORBIDDEN,
+                    "client_held",
+                    "This application waits for your administrator",
+                    "The description that its maker publishes has changed in a way that your administrator \
+                     wants to look at first. What you allowed before goes on. Ask your administrator.",
+                ),
                 RefusalKind::Ours => words(
                     LATER,
                     "temporarily_unavailable",
@@ -177,6 +189,12 @@ impl PageError {
                     "We could not finish this. Nothing was changed. Try again in a minute.",
                 ),
             },
+            Self::RedirectKind => words(
+                StatusCode::FORBIDDEN,
+                "redirect_kind_refused",
+                "This application may not be used in this way here",
+                "The rules here do not allow the way in which it wants to be answered. Ask your administrator.",
+            ),
             Self::RedirectUriUnknown => words(
                 BAD,
                 "invalid_redirect_uri",
