@@ -79,7 +79,10 @@ fn the_template_has_the_tables_of_the_source_and_no_others() {
             .collect();
         let defined = properties["AttributeDefinitions"].as_array().unwrap();
         assert_eq!(
-            defined.iter().map(|attribute| attribute["AttributeName"].as_str().unwrap()).collect::<BTreeSet<_>>(),
+            defined
+                .iter()
+                .map(|attribute| attribute["AttributeName"].as_str().unwrap())
+                .collect::<BTreeSet<_>>(),
             attributes
         );
         assert!(defined.iter().all(|attribute| attribute["AttributeType"] == "S"));
@@ -162,7 +165,8 @@ fn the_watch_router_has_the_routes_of_the_gateway() {
 fn granted(template: &Value, function: &str) -> BTreeSet<(String, String)> {
     let role = &template["Resources"][format!("{function}Role")]["Properties"];
     let policies = role["Policies"].as_array().unwrap();
-    let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let statements =
+        policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
     let mut granted = BTreeSet::new();
     for statement in statements {
         assert_eq!(statement["Effect"], "Allow");
@@ -224,7 +228,8 @@ fn the_fetch_function_has_nothing_worth_taking() {
     assert_eq!(granted(&template, "fetch"), expected);
     assert!(template["Resources"]["fetchRole"]["Properties"].get("ManagedPolicyArns").is_none());
     let properties = template["Resources"]["fetch"]["Properties"].as_object().unwrap();
-    for absent in ["Environment", "VpcConfig", "Events", "Tracing", "Layers", "FunctionUrlConfig", "Policies"] {
+    for absent in ["Environment", "VpcConfig", "Events", "Tracing", "Layers", "FunctionUrlConfig", "Policies"]
+    {
         assert!(!properties.contains_key(absent), "{absent}");
     }
     assert_eq!(properties["ReservedConcurrentExecutions"], "FetchConcurrency");
@@ -266,7 +271,9 @@ fn every_alarm_has_a_runbook() {
 /// Rights in `used` on tables whose names begin with `prefix`, as the template names them.
 fn as_named(used: BTreeSet<(String, String)>, prefix: &str) -> BTreeSet<(String, String)> {
     used.into_iter()
-        .map(|(action, table)| (action, format!("{}.Arn", resource_name(table.strip_prefix(prefix).unwrap()))))
+        .map(|(action, table)| {
+            (action, format!("{}.Arn", resource_name(table.strip_prefix(prefix).unwrap())))
+        })
         .collect()
 }
 
@@ -293,6 +300,21 @@ async fn the_functions_use_the_rights_that_they_name() {
     }
     assert_eq!(as_named(authorize, "test-"), declared(authorize::PERMISSIONS));
     assert_eq!(as_named(token, "test-"), declared(token::PERMISSIONS));
+}
+
+/// Idea behind the cap on the fetch function: being turned away by it is nobody's fault.
+#[tokio::test]
+async fn a_fetch_that_found_no_room_says_try_again_and_leaves_no_trace() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    world.fetcher.fail(CLIENT_ID, shared::fetch::FetchError::Busy);
+    let busy = browser.get(&Request::default().path()).await;
+    busy.assert_page(503);
+    assert_eq!(busy.header("retry-after"), "5");
+    // No second has passed: the URL does not rest as it would after a failure of its host.
+    world.fetcher.answer(CLIENT_ID, &tests::document(CLIENT_ID), None);
+    browser.get(&Request::default().path()).await.assert_page(200);
 }
 
 struct Steward {
@@ -378,19 +400,11 @@ async fn a_task_that_fails_keeps_no_other_from_its_turn() {
 struct Unreachable;
 
 impl shared::jose::KeyWrap for Unreachable {
-    fn wrap<'a>(
-        &'a self,
-        _: &'a [u8],
-        _: shared::jose::WrapContext<'a>,
-    ) -> shared::jose::Wrapping<'a> {
+    fn wrap<'a>(&'a self, _: &'a [u8], _: shared::jose::WrapContext<'a>) -> shared::jose::Wrapping<'a> {
         Box::pin(async { Err(shared::jose::WrapError::Unavailable) })
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        _: &'a [u8],
-        _: shared::jose::WrapContext<'a>,
-    ) -> shared::jose::Wrapping<'a> {
+    fn unwrap<'a>(&'a self, _: &'a [u8], _: shared::jose::WrapContext<'a>) -> shared::jose::Wrapping<'a> {
         Box::pin(async { Err(shared::jose::WrapError::Unavailable) })
     }
 }

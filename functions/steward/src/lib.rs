@@ -35,10 +35,8 @@ pub struct App {
 }
 
 /// What this function may do to which table.
-pub const PERMISSIONS: &[Permission] = &[
-    (KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]),
-    (POLICY, &[Right::GetItem, Right::PutItem]),
-];
+pub const PERMISSIONS: &[Permission] =
+    &[(KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]), (POLICY, &[Right::GetItem, Right::PutItem])];
 
 /// The schedule's event. Nothing in it matters: the work to be done is found in the tables.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,7 +74,8 @@ impl App {
     }
 
     async fn rotate_keys(&self) -> TaskReport {
-        let rotated = self.keys.rotate_keys(self.wrap.as_ref(), self.clock.as_ref(), self.random.as_ref()).await;
+        let rotated =
+            self.keys.rotate_keys(self.wrap.as_ref(), self.clock.as_ref(), self.random.as_ref()).await;
         let count = rotated.map(|changes| {
             changes.iter().for_each(log_key);
             changes.len()
@@ -111,7 +110,12 @@ impl TaskReport {
 fn log_key(change: &KeyChange) {
     match change {
         KeyChange::Made { usage, kid, active_from } => {
-            tracing::info!(usage = usage.as_str(), kid, active_from = active_from.epoch_seconds(), "key made");
+            tracing::info!(
+                usage = usage.as_str(),
+                kid,
+                active_from = active_from.epoch_seconds(),
+                "key made"
+            );
         }
         KeyChange::Removed { usage, kid } => {
             tracing::info!(usage = usage.as_str(), kid, "key removed");

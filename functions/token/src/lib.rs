@@ -25,9 +25,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::table::{
-    DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS,
-};
+use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS};
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
@@ -100,14 +98,13 @@ pub const PERMISSIONS: &[Permission] = &[
 ];
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
-pub const ROUTES: &[(&str, &str)] =
-    &[
-        ("POST", path::TOKEN),
-        ("POST", path::PAR),
-        ("POST", path::REVOKE),
-        ("POST", path::INTROSPECT),
-        ("GET", path::JWKS),
-    ];
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", path::TOKEN),
+    ("POST", path::PAR),
+    ("POST", path::REVOKE),
+    ("POST", path::INTROSPECT),
+    ("GET", path::JWKS),
+];
 
 /// The router of this function.
 pub fn router(app: App) -> Router {

@@ -387,7 +387,8 @@ mod tests {
             change(&mut answer);
             travel(Ok(answer), kind)
         };
-        let large = |answer: &mut Fetched| answer.body = vec![b' '; super::super::DOCUMENT_BYTES_MAX + 1].into();
+        let large =
+            |answer: &mut Fetched| answer.body = vec![b' '; super::super::DOCUMENT_BYTES_MAX + 1].into();
         assert_eq!(check(FetchKind::Document, large), Err(FetchError::TooLarge));
         assert!(check(FetchKind::Keys, large).is_ok());
         let html = |answer: &mut Fetched| answer.media_type = "text/html".to_owned();

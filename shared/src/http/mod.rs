@@ -97,7 +97,14 @@ mod tests {
     #[tokio::test]
     async fn a_panic_becomes_a_bare_500_and_the_next_request_is_answered() {
         let router = Router::new()
-            .route("/panic", get(|| async { if true { panic!("secret") } }))
+            .route(
+                "/panic",
+                get(|| async {
+                    if true {
+                        panic!("secret")
+                    }
+                }),
+            )
             .route("/fine", get(|| async { "fine" }));
         let router = finish(router);
         let get = |path: &str| router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());

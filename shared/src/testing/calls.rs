@@ -55,8 +55,7 @@ fn rights(call: &Call) -> Vec<(String, String)> {
         .filter_map(Value::as_object)
         .flatten()
         .filter_map(|(part, item)| {
-            let operation =
-                if part == "ConditionCheck" { part.clone() } else { format!("{part}Item") };
+            let operation = if part == "ConditionCheck" { part.clone() } else { format!("{part}Item") };
             Some(right(&operation, item.get("TableName")?.as_str()?))
         })
         .collect()
