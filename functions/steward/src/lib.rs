@@ -94,7 +94,7 @@ impl App {
         if self.policies.current(self.clock.as_ref()).await?.version > 0 {
             return Ok(0);
         }
-        Ok(usize::from(self.policies.replace(0, initial).await?))
+        Ok(usize::from(self.policies.replace(0, initial, "deployment", self.clock.now()).await?))
     }
 }
 
