@@ -11,11 +11,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::header::HOST;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use lambda_http::service_fn;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, service_fn};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tower::ServiceBuilder;
 
 use crate::aws::{
     self, DocumentStore, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap, RecordReader, ToolStore,
@@ -116,8 +121,28 @@ where
 {
     run(name, async move |config| {
         let router = start(config).await?;
-        Ok(async move { lambda_http::run(router).await })
+        let service = ServiceBuilder::new()
+            .map_request(|event: LambdaEvent<ApiGatewayV2httpRequest>| {
+                LambdaEvent::new(from_gateway(event.payload), event.context)
+            })
+            .service(Adapter::from(router));
+        Ok(async move { lambda_runtime::run(service).await })
     })
+}
+
+/// What `http` refuses in a query; everything outside ASCII is encoded anyway.
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+
+/// Makes an event fit for the conversion that follows, which would panic over what a stranger can send: a
+/// query with characters that no query may have, or a host or scheme that make no URL. The host that
+/// counts is the gateway's own; no answer depends on what the client calls us.
+pub fn from_gateway(mut event: ApiGatewayV2httpRequest) -> LambdaRequest {
+    if let Some(query) = &mut event.raw_query_string {
+        *query = utf8_percent_encode(query, NOT_IN_QUERY).to_string();
+    }
+    event.headers.remove(HOST);
+    event.headers.remove("x-forwarded-proto");
+    LambdaRequest::ApiGatewayV2(event)
 }
 
 /// Runs a function that is invoked with one JSON event and answers with JSON, until Lambda ends the process.
