@@ -26,7 +26,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::table::{GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS};
 use shared::aws::{
     GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
@@ -97,10 +97,12 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
+    (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
     (GRANTS, &[Right::BatchGetItem, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
     (REGISTRATIONS, &[Right::BatchGetItem]),
+    (REPLAYS, &[Right::PutItem]),
     (TOOLS, &[Right::BatchGetItem, Right::UpdateItem]),
 ];
 
