@@ -13,6 +13,7 @@ use shared::resolver::{Refusal, RefusalKind};
 use shared::seal::SealError;
 
 use crate::App;
+use crate::flow::FlowId;
 use crate::pages::ErrorPage;
 use crate::sign_in::SignInError;
 
@@ -48,8 +49,12 @@ pub(crate) enum PageError {
     Refused(#[from] Refusal),
     #[error("the redirect URI is not one of the client's")]
     RedirectUriUnknown,
-    #[error(transparent)]
-    SignIn(SignInError),
+    #[error("{error}")]
+    SignIn {
+        error: SignInError,
+        /// The flow that can be gone on with.
+        flow: FlowId,
+    },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -154,20 +159,20 @@ impl PageError {
                 "The address it gave is not one that its maker publishes, so we send nothing there. Tell the \
                  people who make the application.",
             ),
-            Self::SignIn(SignInError::Denied(_)) => words(
+            Self::SignIn { error: SignInError::Denied(_), .. } => words(
                 StatusCode::FORBIDDEN,
                 "sign_in_denied",
                 "You were not signed in",
                 "The sign-in was cancelled or refused. Go back to the application to try again.",
             ),
-            Self::SignIn(SignInError::Invalid(_) | SignInError::NotGenuine(_)) => words(
+            Self::SignIn { error: SignInError::Invalid(_) | SignInError::NotGenuine(_), .. } => words(
                 BAD,
                 "sign_in_invalid",
                 "You were not signed in",
                 "The answer of the sign-in page could not be accepted. Go back to the application and start \
                  again.",
             ),
-            Self::SignIn(SignInError::Unavailable(_)) => words(
+            Self::SignIn { error: SignInError::Unavailable(_), .. } => words(
                 LATER,
                 "sign_in_unavailable",
                 "Sign-in is not available right now",

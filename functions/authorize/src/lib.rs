@@ -12,6 +12,7 @@ mod redirect;
 mod request;
 mod session;
 pub mod sign_in;
+pub mod upstream;
 
 use std::sync::Arc;
 
