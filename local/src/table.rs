@@ -71,11 +71,22 @@ async fn create_one(client: &Client, name: &str, table: &Table) -> Result<(), Ta
     Ok(())
 }
 
+fn projection(index: &Index) -> Projection {
+    match index.include {
+        None => Projection::builder().projection_type(ProjectionType::All).build(),
+        Some(attributes) => {
+            let attributes = attributes.iter().map(|name| (*name).to_owned()).collect();
+            let projection = Projection::builder().projection_type(ProjectionType::Include);
+            projection.set_non_key_attributes(Some(attributes)).build()
+        }
+    }
+}
+
 fn secondary(table: &str, index: &Index) -> Result<GlobalSecondaryIndex, TableError> {
     let mut secondary = GlobalSecondaryIndex::builder()
         .index_name(index.name)
         .key_schema(key(table, index.key, KeyType::Hash)?)
-        .projection(Projection::builder().projection_type(ProjectionType::All).build());
+        .projection(projection(index));
     if let Some(sort) = index.sort {
         secondary = secondary.key_schema(key(table, sort, KeyType::Range)?);
     }
@@ -179,7 +190,7 @@ mod tests {
             name: "indexed",
             key: "id",
             ttl: None,
-            indexes: &[Index { name: "by_user", key: "user", sort: Some("last_used") }],
+            indexes: &[Index { name: "by_user", key: "user", sort: Some("last_used"), include: None }],
         };
         let database = DynamoDb::start(ANY_PORT, None).await.unwrap();
         let client = database.client();

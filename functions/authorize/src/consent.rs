@@ -11,15 +11,18 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use shared::aws::{Approval, PolicyInForce};
+use shared::aws::{Approval, Changed, Introduction, PolicyInForce};
 use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
+use shared::client::registration::Registration;
+use shared::clock::Timestamp;
 use shared::grant::{Code, Evidence, Grant, Stage};
 use shared::http::log::Note;
 use shared::http::page::page;
 use shared::oauth::{AuthorizationErrorCode, Params};
-use shared::resolver::Client;
+use shared::resolver::{Client, Refusal};
 use shared::seal::Purpose;
+use shared::tool::{Introduced, Status, Tool, ToolId};
 
 use crate::App;
 use crate::error::{PageError, refuse, refuse_client};
@@ -139,7 +142,13 @@ impl Walk {
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
-        let request = match AuthorizationRequest::read(flow, &client.metadata, &policy.policy, AUTH_METHODS) {
+        let ceiling = client.record.as_ref().map(|tool| tool.ceiling.clone()).unwrap_or_default();
+        if !ceiling.allows_groups(&session.groups) {
+            return Err(PageError::GroupNotAllowed.into());
+        }
+        let request =
+            AuthorizationRequest::read(flow, &client.metadata, &policy.policy, &ceiling, AUTH_METHODS);
+        let request = match request {
             Ok(request) if flow.prompts("none") => {
                 let _ = request;
                 return Err(Stop::Redirect(target, RequestError::ConsentRequired));
@@ -284,13 +293,14 @@ fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), PageError> {
 
 async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Result<Response, PageError> {
     let now = app.clock.now();
+    let (tool, tool_epoch) = introduce(app, session, &walk.client, now).await?;
     let grant = Grant {
         id: id.grant(),
         subject: session.subject.clone(),
         client_id: walk.client.id.as_str().to_owned(),
         mechanism: walk.client.mechanism,
-        tool: walk.client.tool.clone(),
-        tool_epoch: walk.client.tool_epoch,
+        tool,
+        tool_epoch,
         redirect_uri: walk.target.uri().to_owned(),
         resource: walk.request.resource.resource.clone(),
         scope: walk.request.scope.clone(),
@@ -322,5 +332,48 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
             Ok(note("approved_again").on(walk.target.succeed(&code)))
         }
         Approval::AlreadyAnswered(_) => Err(PageError::AlreadyAnswered),
+    }
+}
+
+/// The tool and epoch that a grant is made under. The first consent to an unknown tool brings in tool and
+/// registration; somebody else may do the same at this moment, and an administrator may have disabled it
+/// meanwhile, so what is there counts.
+async fn introduce(
+    app: &App,
+    session: &Session,
+    client: &Client,
+    now: Timestamp,
+) -> Result<(ToolId, u32), PageError> {
+    let introduced = Introduced { at: now, by: session.subject.clone(), mechanism: client.mechanism };
+    let registration = Registration::new(client.id.clone(), client.tool.clone(), introduced.clone(), None);
+    if let Some(record) = &client.record {
+        if client.registration.is_none() {
+            app.registrations.add(&registration, now).await?;
+        }
+        app.tools.note_use(record, now).await?;
+        return Ok((record.id.clone(), record.epoch));
+    }
+    let mut new =
+        Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
+    new.last_used_at = Some(now);
+    if app.tools.introduce(&new, &registration).await? == Introduction::New {
+        return Ok((new.id, new.epoch));
+    }
+    let mut found = app.records.tools(&client.tool).await?;
+    match found.pop() {
+        Some(forgotten) if forgotten.forgotten => {
+            app.registrations.add(&registration, now).await?;
+            match app.tools.revive(&forgotten, &new).await? {
+                Changed::Made(tool) => Ok((tool.id, tool.epoch)),
+                Changed::Conflict => Err(PageError::FormInvalid),
+            }
+        }
+        Some(tool) => match tool.status {
+            Status::Enabled => Ok((tool.id, tool.epoch)),
+            Status::Pending => Err(Refusal::Pending(tool.id).into()),
+            Status::Disabled => Err(Refusal::Disabled(tool.id).into()),
+            Status::Withdrawn => Err(Refusal::Withdrawn(tool.id).into()),
+        },
+        None => Err(Refusal::Unknown.into()),
     }
 }

@@ -3,7 +3,7 @@
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use shared::aws::StoreError;
+use shared::aws::{KeyStoreError, StoreError};
 use shared::client::id::ClientIdError;
 use shared::http::log::{Note, chain};
 use shared::http::page::page;
@@ -45,6 +45,8 @@ pub(crate) enum PageError {
     CrossSite,
     #[error("this flow was already answered")]
     AlreadyAnswered,
+    #[error("the tool does not allow anybody of the person's groups")]
+    GroupNotAllowed,
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the redirect URI is not one of the client's")]
@@ -57,6 +59,8 @@ pub(crate) enum PageError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("this process has no keys: {0}")]
+    Keys(#[from] KeyStoreError),
     #[error(transparent)]
     Random(#[from] RandomError),
     #[error(transparent)]
@@ -116,6 +120,12 @@ impl PageError {
                 "You have already answered this request",
                 "Your first answer counts. Return to the application.",
             ),
+            Self::GroupNotAllowed => words(
+                StatusCode::FORBIDDEN,
+                "group_not_allowed",
+                "You may not use this application",
+                "Your administrator allows it to some groups only, and you are in none of them.",
+            ),
             Self::Refused(refusal) => match refusal.kind() {
                 RefusalKind::Malformed => words(
                     BAD,
@@ -137,6 +147,26 @@ impl PageError {
                     "This application cannot be verified",
                     "The description that its maker publishes could not be read or is not in order. Nothing \
                      was allowed. Tell the people who make the application, or ask your administrator.",
+                ),
+                RefusalKind::Pending => words(
+                    StatusCode::FORBIDDEN,
+                    "tool_pending",
+                    "This application is waiting for approval",
+                    "An administrator has to approve it before anybody here can use it. When that is done, \
+                     connect again from the application.",
+                ),
+                RefusalKind::Disabled => words(
+                    StatusCode::FORBIDDEN,
+                    "tool_disabled",
+                    "This application is switched off here",
+                    "An administrator has disabled it. If you need it, ask them, and pass on the reference \
+                     below.",
+                ),
+                RefusalKind::Withdrawn => words(
+                    StatusCode::FORBIDDEN,
+                    "tool_withdrawn",
+                    "This application is no longer offered",
+                    "The people who make it have taken it back. Ask your administrator what to use instead.",
                 ),
                 RefusalKind::Temporary => words(
                     LATER,
@@ -178,7 +208,7 @@ impl PageError {
                 "Sign-in is not available right now",
                 "The service that signs you in does not answer. Try again in a minute.",
             ),
-            Self::Store(_) | Self::Random(_) | Self::Seal(_) => words(
+            Self::Store(_) | Self::Keys(_) | Self::Random(_) | Self::Seal(_) => words(
                 LATER,
                 "temporarily_unavailable",
                 "Something is not working here",

@@ -5,6 +5,7 @@ use shared::oauth::pkce::PkceError;
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, CodeChallenge, Scope};
 use shared::policy::{Policy, Resource};
+use shared::tool::Ceiling;
 
 use crate::flow::Flow;
 
@@ -53,6 +54,10 @@ pub(crate) enum RequestError {
     ScopeMalformed,
     #[error("none of the scopes is known to the resource")]
     ScopeUnknown,
+    #[error("the tool may not be used for this resource")]
+    ResourceCeiling,
+    #[error("the tool may have none of these scopes")]
+    ScopeCeiling,
     #[error("nobody can be asked, because prompt is none")]
     ConsentRequired,
 }
@@ -83,6 +88,10 @@ impl RequestError {
             Self::ResourceMissing => (Code::InvalidTarget, "resource is missing"),
             Self::ScopeMalformed => (Code::InvalidScope, "the scope is malformed"),
             Self::ScopeUnknown => (Code::InvalidScope, "the resource knows none of these scopes"),
+            Self::ResourceCeiling => {
+                (Code::InvalidTarget, "the client may not be used for this resource here")
+            }
+            Self::ScopeCeiling => (Code::InvalidScope, "the client may have none of these scopes here"),
             Self::ConsentRequired => (Code::ConsentRequired, "the person must be asked"),
         }
     }
@@ -108,6 +117,7 @@ impl AuthorizationRequest {
         flow: &Flow,
         client: &ClientMetadata,
         policy: &Policy,
+        ceiling: &Ceiling,
         methods: &[AuthMethod],
     ) -> Result<Self, RequestError> {
         if let Some(name) = flow.repeated() {
@@ -130,7 +140,13 @@ impl AuthorizationRequest {
         client.auth_methods.usable(methods).map_err(|_| RequestError::AuthMethod)?;
         let challenge = CodeChallenge::parse(flow.get("code_challenge"), flow.get("code_challenge_method"))?;
         let resource = resource(flow, policy)?.clone();
-        let scope = scope(flow, &resource)?;
+        if !ceiling.allows_resource(&resource.resource) {
+            return Err(RequestError::ResourceCeiling);
+        }
+        let scope = ceiling.narrow(&scope(flow, &resource)?);
+        if scope.filter(|token| token != OFFLINE_ACCESS).is_empty() {
+            return Err(RequestError::ScopeCeiling);
+        }
         let refreshable = client.may_use(GrantType::RefreshToken) || scope.contains(OFFLINE_ACCESS);
         Ok(Self { challenge, resource, scope, refreshable })
     }

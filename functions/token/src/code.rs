@@ -10,6 +10,7 @@ use shared::oauth::{CodeVerifier, Params};
 
 use crate::App;
 use crate::error::TokenError;
+use crate::governance::honour;
 use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 
 pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, TokenError> {
@@ -17,20 +18,18 @@ pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, 
     let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
     let verifier = params.get("code_verifier").ok_or(TokenError::Missing("code_verifier"))?;
     let verifier = CodeVerifier::parse(verifier).map_err(TokenError::VerifierMalformed)?;
-    let keys = app.keys.current();
+    let keys = app.keys_for(code).await;
     // An invented code ends here, without a question to the database (invariant 1).
     let code = Code::parse(code, &keys.seal)?;
-    let grant = app.grants.read(code.grant).await?.ok_or(TokenError::GrantGone)?;
-    if grant.client_id != client_id {
-        return Err(TokenError::OtherClient);
-    }
+    let honoured = honour(app, code.grant, &code.tool, client_id).await?;
+    let grant = &honoured.grant;
     if params.get("redirect_uri").is_some_and(|redirect_uri| redirect_uri != grant.redirect_uri) {
         return Err(TokenError::OtherRedirectUri);
     }
     if !grant.code_challenge.accepts(&verifier) {
         return Err(TokenError::VerifierMismatch);
     }
-    check_resource(params, &grant)?;
+    check_resource(params, grant)?;
     let now = app.clock.now();
     match &grant.stage {
         Stage::Approved { code_expires_at } if now >= *code_expires_at => {
@@ -45,18 +44,21 @@ pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, 
     }
     let policy = app.policies.current(app.clock.as_ref()).await?;
     let lifetimes = &policy.policy.lifetimes;
-    policy.policy.resource(&grant.resource).ok_or(TokenError::ResourceGone)?;
-    let access_token = access_token(app, &keys, &grant, &grant.scope, now, lifetimes)?;
-    let refresh_token = if grant.refreshable { Some(refresh_token(&keys, &grant, 1)?) } else { None };
-    match app.grants.redeem(&grant, now, lifetimes, &app.mark()?).await? {
-        Redemption::Redeemed => Ok(TokenResponse {
-            outcome: "code_redeemed",
-            client_id: grant.client_id,
-            access_token,
-            expires_in: lifetimes.access_token_seconds,
-            refresh_token,
-            scope: grant.scope,
-        }),
+    let scope = honoured.narrow(&grant.scope, &policy.policy)?;
+    let access_token = access_token(app, &keys, grant, &scope, now, lifetimes)?;
+    let refresh_token = if grant.refreshable { Some(refresh_token(&keys, grant, 1)?) } else { None };
+    match app.grants.redeem(grant, now, lifetimes, &app.mark()?).await? {
+        Redemption::Redeemed => {
+            honoured.note_use(app, now).await;
+            Ok(TokenResponse {
+                outcome: "code_redeemed",
+                client_id: client_id.to_owned(),
+                access_token,
+                expires_in: lifetimes.access_token_seconds,
+                refresh_token,
+                scope,
+            })
+        }
         // Lost to a request of the same client with the same verifier at the same moment: refused, but no
         // reason to end what the other one has just got.
         Redemption::Lost => Err(TokenError::CodeRaced),

@@ -4,7 +4,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
-use shared::aws::StoreError;
+use shared::aws::{KeyStoreError, StoreError};
 use shared::grant::CredentialError;
 use shared::http::json;
 use shared::http::log::Note;
@@ -14,6 +14,7 @@ use shared::oauth::params::{ParamsError, Repeated};
 use shared::oauth::pkce::PkceError;
 use shared::random::RandomError;
 use shared::seal::SealError;
+use shared::tool::NotHonoured;
 
 /// Why no token was issued. What a thief could learn from differs in the log only.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,12 @@ pub(crate) enum TokenError {
     Credential(#[from] CredentialError),
     #[error("the grant is gone")]
     GrantGone,
+    #[error("the client's registration is gone")]
+    ClientGone,
+    #[error(transparent)]
+    NotHonoured(#[from] NotHonoured),
+    #[error("nothing is left of the scope")]
+    ScopeGone,
     #[error("the grant belongs to another client")]
     OtherClient,
     #[error("the redirect_uri is not that of the authorization request")]
@@ -68,6 +75,8 @@ pub(crate) enum TokenError {
     ResourceGone,
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("this process has no keys: {0}")]
+    Keys(#[from] KeyStoreError),
     #[error(transparent)]
     Sign(#[from] SignError),
     #[error(transparent)]
@@ -91,7 +100,10 @@ impl TokenError {
             Self::Missing(name) => (Code::InvalidRequest, missing(name)),
             Self::UnsupportedGrantType => (Code::UnsupportedGrantType, "the grant type is not supported"),
             Self::VerifierMalformed(_) => (Code::InvalidGrant, "the code_verifier is malformed"),
+            Self::ClientGone => (Code::InvalidClient, "the client is not registered any more"),
+            Self::ScopeGone => (Code::InvalidScope, "nothing is left of what was granted"),
             Self::Credential(_)
+            | Self::NotHonoured(_)
             | Self::GrantGone
             | Self::OtherClient
             | Self::CodeExpired
@@ -113,7 +125,7 @@ impl TokenError {
             Self::ScopeWider => (Code::InvalidScope, "the scope is wider than what was granted"),
             Self::OtherResource => (Code::InvalidTarget, "the resource is not the granted one"),
             Self::ResourceGone => (Code::InvalidTarget, "the resource is not served any more"),
-            Self::Store(_) | Self::Sign(_) | Self::Seal(_) | Self::Random(_) => {
+            Self::Store(_) | Self::Keys(_) | Self::Sign(_) | Self::Seal(_) | Self::Random(_) => {
                 (Code::TemporarilyUnavailable, "try again in a moment; nothing was used up")
             }
         }

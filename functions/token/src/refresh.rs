@@ -12,39 +12,39 @@ use shared::policy::Lifetimes;
 
 use crate::App;
 use crate::error::TokenError;
+use crate::governance::honour;
 use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 
 pub(crate) async fn rotate(app: &App, params: &Params) -> Result<TokenResponse, TokenError> {
     let presented = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
     let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
-    let keys = app.keys.current();
+    let keys = app.keys_for(presented).await;
     let token = RefreshToken::parse(presented, &keys.seal)?;
-    let grant = app.grants.read(token.grant).await?.ok_or(TokenError::GrantGone)?;
-    if grant.client_id != client_id {
-        return Err(TokenError::OtherClient);
-    }
-    check_resource(params, &grant)?;
-    let scope = narrowed_scope(params, &grant)?;
+    let honoured = honour(app, token.grant, &token.tool, client_id).await?;
+    let grant = &honoured.grant;
+    check_resource(params, grant)?;
+    let scope = narrowed_scope(params, grant)?;
     let policy = app.policies.current(app.clock.as_ref()).await?;
     let lifetimes = &policy.policy.lifetimes;
-    policy.policy.resource(&grant.resource).ok_or(TokenError::ResourceGone)?;
+    let scope = honoured.narrow(&scope, &policy.policy)?;
     let now = app.clock.now();
-    let active = active(&grant)?;
-    let access_token = access_token(app, &keys, &grant, &scope, now, lifetimes)?;
+    let active = active(grant)?;
+    let access_token = access_token(app, &keys, grant, &scope, now, lifetimes)?;
     let generation = match next_step(&token, &active, now, lifetimes)? {
-        Step::Rotate => rotate_or_retry(app, &grant, &token, &active, now, lifetimes).await?,
-        Step::Retry => retry(app, &grant, active.generation).await?,
+        Step::Rotate => rotate_or_retry(app, grant, &token, &active, now, lifetimes).await?,
+        Step::Retry => retry(app, grant, active.generation).await?,
         Step::Replayed => {
             app.grants.revoke(grant.id).await?;
             return Err(TokenError::RefreshReplayed);
         }
     };
+    honoured.note_use(app, now).await;
     Ok(TokenResponse {
         outcome: "refreshed",
         access_token,
         expires_in: lifetimes.access_token_seconds,
-        refresh_token: Some(refresh_token(&keys, &grant, generation)?),
-        client_id: grant.client_id,
+        refresh_token: Some(refresh_token(&keys, grant, generation)?),
+        client_id: client_id.to_owned(),
         scope,
     })
 }

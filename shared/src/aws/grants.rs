@@ -4,19 +4,17 @@
 //! try as a failed condition (FM010 to FM012). So every write leaves a random mark of its own, and a
 //! failed condition hands back the item: our mark in it means that we won.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 
+use super::item::{Attributes, condition_failure, has_mark, number, text};
 use super::table::GRANTS;
 use super::{DynamoDb, StoreError};
 use crate::clock::Timestamp;
-use crate::grant::{Active, Evidence, Grant, GrantId, Mechanism, Stage};
+use crate::grant::{Active, Evidence, Grant, GrantId, Stage};
 use crate::oauth::{CodeChallenge, Scope};
 use crate::policy::Lifetimes;
-use crate::tool::ToolId;
+use crate::tool::{Mechanism, ToolId};
 
 /// Version of the item form. An item of another version is not honoured (FM028).
 const ITEM_VERSION: u32 = 1;
@@ -110,7 +108,7 @@ impl GrantStore {
             .await;
         match result {
             Ok(_) => Ok(Approval::Stored),
-            Err(error) => match refused_item(&error) {
+            Err(error) => match condition_failure(&error).flatten() {
                 Some(existing) if has_mark(&existing, mark) => Ok(Approval::Stored),
                 Some(existing) => Ok(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
                 None => Err(StoreError::from_sdk(error)),
@@ -272,8 +270,6 @@ impl GrantStore {
     }
 }
 
-type Attributes = HashMap<String, AttributeValue>;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StageName {
@@ -400,7 +396,7 @@ impl Item {
     }
 }
 
-fn grant(attributes: Attributes) -> Result<Grant, StoreError> {
+pub(super) fn grant(attributes: Attributes) -> Result<Grant, StoreError> {
     let item: Item =
         serde_dynamo::from_item(attributes).map_err(|error| StoreError::corrupt(GRANTS, error))?;
     item.into_grant()
@@ -408,47 +404,4 @@ fn grant(attributes: Attributes) -> Result<Grant, StoreError> {
 
 fn key(id: GrantId) -> AttributeValue {
     AttributeValue::S(id.to_string())
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-fn has_mark(item: &Attributes, mark: &str) -> bool {
-    item.get("mark").and_then(|value| value.as_s().ok()).is_some_and(|found| found == mark)
-}
-
-/// The item that made a condition fail; `Some(None)` if there was no item; `None` for other failures.
-trait ConditionFailure {
-    fn condition_failure(&self) -> Option<Option<Attributes>>;
-}
-
-impl ConditionFailure for aws_sdk_dynamodb::operation::put_item::PutItemError {
-    fn condition_failure(&self) -> Option<Option<Attributes>> {
-        match self {
-            Self::ConditionalCheckFailedException(failure) => Some(failure.item().cloned()),
-            _ => None,
-        }
-    }
-}
-
-impl ConditionFailure for aws_sdk_dynamodb::operation::update_item::UpdateItemError {
-    fn condition_failure(&self) -> Option<Option<Attributes>> {
-        match self {
-            Self::ConditionalCheckFailedException(failure) => Some(failure.item().cloned()),
-            _ => None,
-        }
-    }
-}
-
-fn condition_failure<E: ConditionFailure, R>(error: &SdkError<E, R>) -> Option<Option<Attributes>> {
-    error.as_service_error().and_then(ConditionFailure::condition_failure)
-}
-
-fn refused_item<E: ConditionFailure, R>(error: &SdkError<E, R>) -> Option<Attributes> {
-    condition_failure(error).flatten()
 }

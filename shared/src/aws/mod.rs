@@ -1,14 +1,25 @@
-//! Every call to AWS: the stores on DynamoDB.
+//! Every call to AWS: the stores on DynamoDB, and KMS.
 
 mod documents;
 mod dynamodb;
 mod grants;
+mod item;
+pub mod keyring;
 mod keys;
+mod kms;
 mod policies;
+mod records;
+mod registrations;
 pub mod table;
+mod tools;
 
 pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
-pub use keys::{KeyStore, KeyStoreError};
+pub use keyring::Keyring;
+pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
+pub use kms::KmsWrap;
 pub use policies::{PolicyInForce, PolicyStore};
+pub use records::{RecordReader, Records, Wanted};
+pub use registrations::{Addition, RegistrationStore};
+pub use tools::{Change, Changed, Introduction, ToolStore};

@@ -14,7 +14,7 @@ pub struct Table {
     pub indexes: &'static [Index],
 }
 
-/// A global secondary index: string partition key, string sort key, all attributes projected.
+/// A global secondary index: string partition key, string sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Index {
     /// Its name.
@@ -23,13 +23,42 @@ pub struct Index {
     pub key: &'static str,
     /// Its sort key.
     pub sort: Option<&'static str>,
+    /// Attributes it carries besides the keys; all of them if `None`.
+    pub include: Option<&'static [&'static str]>,
 }
 
 /// Grants, one item each.
-pub const GRANTS: Table = Table { name: "grants", key: "id", ttl: Some("expires_at"), indexes: &[] };
+pub const GRANTS: Table = Table {
+    name: "grants",
+    key: "id",
+    ttl: Some("expires_at"),
+    indexes: &[Index {
+        name: GRANTS_BY_TOOL,
+        key: "tool",
+        sort: Some("subject"),
+        include: Some(&["stage", "idle_expires_at"]),
+    }],
+};
+
+/// Finds the grants of a tool: for counting and listing, never for honouring a credential (FM021).
+pub const GRANTS_BY_TOOL: &str = "by_tool";
+
+/// Tools.
+pub const TOOLS: Table = Table { name: "tools", key: "id", ttl: None, indexes: &[] };
+
+/// Registrations, by the digest of the client identifier. Only dynamic ones expire.
+pub const REGISTRATIONS: Table = Table {
+    name: "registrations",
+    key: "id",
+    ttl: Some("expires_at"),
+    indexes: &[Index { name: REGISTRATIONS_BY_TOOL, key: "tool", sort: None, include: None }],
+};
+
+/// Finds the registrations of a tool.
+pub const REGISTRATIONS_BY_TOOL: &str = "by_tool";
 
 /// Signing and sealing keys, wrapped.
-pub const KEYS: Table = Table { name: "keys", key: "kid", ttl: None, indexes: &[] };
+pub const KEYS: Table = Table { name: "keys", key: "id", ttl: None, indexes: &[] };
 
 /// Metadata documents, for as long as they may be reused.
 pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("expires_at"), indexes: &[] };
@@ -38,7 +67,7 @@ pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("ex
 pub const POLICY: Table = Table { name: "policy", key: "id", ttl: None, indexes: &[] };
 
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY];
+pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

@@ -3,3 +3,4 @@
 pub mod id;
 pub mod metadata;
 pub mod redirect;
+pub mod registration;

@@ -8,11 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-pub use credential::{Code, CredentialError, RefreshToken};
+pub use credential::{Code, CredentialError, RefreshToken, key_id};
 
 use crate::clock::Timestamp;
 use crate::oauth::{CodeChallenge, Scope};
-use crate::tool::ToolId;
+use crate::tool::{Mechanism, ToolId};
 
 /// Names one grant and the flow that led to it: 128 random bits, so consenting twice to one flow
 /// meets the same item.
@@ -39,29 +39,6 @@ impl GrantId {
 impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-/// How a client identifier came to be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mechanism {
-    /// An administrator entered it.
-    PreRegistered,
-    /// It is the URL of a metadata document.
-    MetadataDocument,
-    /// The client registered itself (RFC 7591).
-    Dynamic,
-}
-
-impl Mechanism {
-    /// The name in tokens, listings, and storage.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PreRegistered => "pre_registered",
-            Self::MetadataDocument => "metadata_document",
-            Self::Dynamic => "dynamic",
-        }
     }
 }
 

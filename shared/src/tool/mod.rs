@@ -1,71 +1,200 @@
 //! Tools: pieces of MCP client software as administrators know them; the unit of governance.
+//!
+//! Identity and policy are apart: what a document says never changes status, epoch, or ceiling
+//! (DESIGN invariant 9).
 
-use std::fmt;
+mod id;
+mod standing;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 
-/// A tool's stable, readable name, such as `claude.ai~3k5q9a7m`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ToolId(String);
+pub use id::{TOOL_ID_BYTES_MAX, ToolId, ToolIdError};
+pub use standing::{NotHonoured, check_standing};
 
-/// Bytes of a tool id. It travels in every code and refresh token.
-pub const TOOL_ID_BYTES_MAX: usize = 80;
+use crate::clock::Timestamp;
+use crate::oauth::Scope;
 
-/// Letters of the identifying suffix: 32 symbols without look-alikes, 5 bits each.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Merges that are followed from one tool to the next before the chain counts as broken.
+pub const MERGES_MAX: usize = 4;
 
-impl ToolId {
-    /// The tool of a metadata document at `client_id`, whose host is `host`. Derived, so nothing need be
-    /// stored before somebody consents. The suffix is 50 bits of the identifier's digest; the host in
-    /// front confines a deliberate collision to the attacker's own host.
-    pub fn of_metadata_document(host: &str, client_id: &str) -> Self {
-        let hash = digest(&SHA256, client_id.as_bytes());
-        let bits = hash.as_ref().iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-        let suffix: String = (0..10)
-            .filter_map(|position| {
-                let index = usize::try_from((bits >> (59 - 5 * position)) & 31).ok()?;
-                ALPHABET.get(index).copied().map(char::from)
-            })
-            .collect();
-        // A host is at most 253 bytes; what is cut off here is still told apart by the suffix.
-        let host = host.get(host.len().saturating_sub(60)..).unwrap_or(host);
-        Self(format!("{host}~{suffix}"))
-    }
+/// How a client identifier came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mechanism {
+    /// An administrator entered it.
+    PreRegistered,
+    /// It is the URL of a metadata document.
+    MetadataDocument,
+    /// The client registered itself (RFC 7591).
+    Dynamic,
+}
 
-    /// Reads a tool id: 1 to [`TOOL_ID_BYTES_MAX`] of `[a-z0-9.~-]`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".~-".contains(&byte);
-        ((1..=TOOL_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed))
-            .then(|| Self(text.to_owned()))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl Mechanism {
+    /// The name in tokens, listings, and storage.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PreRegistered => "pre_registered",
+            Self::MetadataDocument => "metadata_document",
+            Self::Dynamic => "dynamic",
+        }
     }
 }
 
-impl fmt::Display for ToolId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+/// What an administrator has decided about a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Somebody wants to use it; nobody has decided yet.
+    Pending,
+    /// It may be used.
+    Enabled,
+    /// It may not be used, by anybody, from the next request on.
+    Disabled,
+    /// Its publisher has withdrawn it.
+    Withdrawn,
+}
+
+impl Status {
+    /// The name in listings, tokens, and storage.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Withdrawn => "withdrawn",
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How and when something came in, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduced {
+    /// When.
+    pub at: Timestamp,
+    /// The subject of the person, the ARN of the administrator, or `registration` for a client itself.
+    pub by: String,
+    /// In which way.
+    pub mechanism: Mechanism,
+}
 
-    #[test]
-    fn the_id_of_a_document_is_stable_readable_and_its_own() {
-        let id = |url: &str| ToolId::of_metadata_document("app.example.com", url);
-        let first = id("https://app.example.com/oauth/client.json");
-        assert_eq!(first, id("https://app.example.com/oauth/client.json"));
-        assert_ne!(first, id("https://app.example.com:443/oauth/client.json"));
-        assert!(first.as_str().starts_with("app.example.com~"), "{first}");
-        assert_eq!(ToolId::parse(first.as_str()), Some(first));
-        let long = ToolId::of_metadata_document(&"a".repeat(253), "x");
-        assert!(ToolId::parse(long.as_str()).is_some(), "{long}");
-        assert_eq!(ToolId::parse("Tool"), None);
-        assert_eq!(ToolId::parse(""), None);
+/// An administrator's word on a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// When it was given.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+}
+
+/// What grants of a tool can contain at most. `None` sets no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ceiling {
+    /// Scopes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// Resources, by their identifiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
+    /// Groups of which a person must be in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+}
+
+impl Ceiling {
+    /// What is left of `scope`.
+    #[must_use]
+    pub fn narrow(&self, scope: &Scope) -> Scope {
+        match &self.scopes {
+            None => scope.clone(),
+            Some(allowed) => scope.filter(|token| {
+                token == crate::oauth::scope::OFFLINE_ACCESS || allowed.iter().any(|name| name == token)
+            }),
+        }
+    }
+
+    /// Whether `resource` is within it.
+    pub fn allows_resource(&self, resource: &str) -> bool {
+        self.resources.as_ref().is_none_or(|allowed| allowed.iter().any(|known| known == resource))
+    }
+
+    /// Whether somebody in `groups` is within it.
+    pub fn allows_groups(&self, groups: &[String]) -> bool {
+        self.groups.as_ref().is_none_or(|allowed| groups.iter().any(|group| allowed.contains(group)))
+    }
+}
+
+/// A tool that has become part of another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The tool that stands for it now.
+    pub into: ToolId,
+    /// That tool's epoch at the time; once it is raised, the grants of the merged tool end as well.
+    pub epoch: u32,
+}
+
+/// How many people and grants a tool has, as last counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// People with a live grant.
+    pub users: u64,
+    /// Live grants.
+    pub grants: u64,
+    /// When they were counted.
+    pub counted_at: Timestamp,
+}
+
+/// One tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Its id.
+    pub id: ToolId,
+    /// The name that administrators gave it, or that its first registration brought.
+    pub name: Option<String>,
+    /// Whether it may be used.
+    pub status: Status,
+    /// Raised to end all its grants.
+    pub epoch: u32,
+    /// A profile set by hand; otherwise the policy's rules decide.
+    pub profile: Option<String>,
+    /// Bounds on its grants.
+    pub ceiling: Ceiling,
+    /// How it came in first.
+    pub introduced: Introduced,
+    /// Who approved it, if somebody did.
+    pub reviewed: Option<Reviewed>,
+    /// What the person who asked for it wrote.
+    pub reason: Option<String>,
+    /// When it was used last, to the hour.
+    pub last_used_at: Option<Timestamp>,
+    /// The tool that it has become part of.
+    pub merged: Option<Merged>,
+    /// Deleted: kept only so that its epoch is never used again.
+    pub forgotten: bool,
+    /// Its people and grants, as last counted.
+    pub census: Option<Census>,
+    /// Counts up with each change by an administrator.
+    pub revision: u64,
+}
+
+impl Tool {
+    /// A tool as it comes in.
+    pub fn new(id: ToolId, name: Option<String>, status: Status, introduced: Introduced) -> Self {
+        Self {
+            id,
+            name,
+            status,
+            epoch: 0,
+            profile: None,
+            ceiling: Ceiling::default(),
+            introduced,
+            reviewed: None,
+            reason: None,
+            last_used_at: None,
+            merged: None,
+            forgotten: false,
+            census: None,
+            revision: 0,
+        }
     }
 }

@@ -1,0 +1,547 @@
+//! Tools in DynamoDB: one item each; whatever is decided about a tool is one write to it, however many
+//! people use it (DESIGN invariant 4).
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Put, ReturnValue, Select, TransactWriteItem, Update,
+};
+use serde::{Deserialize, Serialize};
+
+use super::item::{Attributes, condition_failure, number, text};
+use super::registrations::{self, RegistrationStore};
+use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS};
+use super::{DynamoDb, StoreError};
+use crate::client::registration::Registration;
+use crate::clock::Timestamp;
+use crate::tool::{Ceiling, Census, Introduced, Merged, Reviewed, Status, Tool, ToolId};
+
+const ITEM_VERSION: u32 = 1;
+
+/// Last use is written at most this often, in seconds.
+const LAST_USE_GRAIN_SECONDS: u64 = 3600;
+
+/// What came of bringing in a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduction {
+    /// This call brought it in.
+    New,
+    /// It, or its registration, was there already; nothing was changed.
+    Existed,
+}
+
+/// A change that an administrator makes to a tool's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Approve or enable it.
+    Enable(Reviewed),
+    /// Disable it, or deny a pending one.
+    Disable,
+    /// Note that its publisher withdrew it.
+    Withdraw,
+    /// End all its grants.
+    Revoke,
+    /// Give it another name.
+    Rename(String),
+    /// Set its bounds.
+    SetCeiling(Ceiling),
+    /// Set its profile by hand, or leave it to the rules.
+    SetProfile(Option<String>),
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It was made; this is the tool now.
+    Made(Box<Tool>),
+    /// The tool is not at the revision that the caller has seen, or does not exist.
+    Conflict,
+}
+
+/// Stores tools.
+#[derive(Clone, Debug)]
+pub struct ToolStore {
+    dynamodb: DynamoDb,
+}
+
+impl ToolStore {
+    /// A store on `dynamodb`.
+    pub fn new(dynamodb: DynamoDb) -> Self {
+        Self { dynamodb }
+    }
+
+    /// Reads a tool, strongly consistent.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is not understood.
+    pub async fn read(&self, id: &ToolId) -> Result<Option<Tool>, StoreError> {
+        let answer = self
+            .dynamodb
+            .client
+            .get_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(id.as_str()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        answer.item.map(tool).transpose()
+    }
+
+    /// Brings in a tool together with its first registration: both or neither. Of any number of people
+    /// who use an unknown tool at once, one gets [`Introduction::New`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn introduce(
+        &self,
+        new: &Tool,
+        registration: &Registration,
+    ) -> Result<Introduction, StoreError> {
+        let put = |table: super::table::Table, item: Attributes, condition: &str| {
+            Put::builder()
+                .table_name(self.dynamodb.name(table))
+                .set_item(Some(item))
+                .condition_expression(condition)
+                .build()
+                .map_err(|error| StoreError::corrupt(table, error))
+        };
+        let tool = put(TOOLS, item(new)?, "attribute_not_exists(id)")?;
+        let registration =
+            put(REGISTRATIONS, registrations::item(registration)?, "attribute_not_exists(id)")?;
+        let result = self
+            .dynamodb
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(tool).build())
+            .transact_items(TransactWriteItem::builder().put(registration).build())
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Introduction::New),
+            Err(error) if is_cancelled_by_condition(&error) => Ok(Introduction::Existed),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// Makes a change, in one write. With `revision`, only if the tool still is at it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether the change was made must then be read again.
+    pub async fn change(
+        &self,
+        id: &ToolId,
+        change: &Change,
+        revision: Option<u64>,
+    ) -> Result<Changed, StoreError> {
+        let mut condition =
+            "attribute_exists(id) AND forgotten = :false AND attribute_not_exists(merged)".to_owned();
+        let update = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(id.as_str()))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":false", AttributeValue::Bool(false));
+        let mut update = described(update, change)?;
+        if let Some(revision) = revision {
+            condition.push_str(" AND revision = :revision");
+            update = update.expression_attribute_values(":revision", number(revision));
+        }
+        let result = update.condition_expression(condition).return_values(ReturnValue::AllNew).send().await;
+        match result {
+            Ok(answer) => {
+                let attributes =
+                    answer.attributes.ok_or_else(|| StoreError::corrupt(TOOLS, "no attributes came back"))?;
+                Ok(Changed::Made(Box::new(tool(attributes)?)))
+            }
+            Err(error) if condition_failure(&error).is_some() => Ok(Changed::Conflict),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// Keeps why somebody wants a pending tool. The first reason stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn give_reason(&self, id: &ToolId, reason: &str) -> Result<(), StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(id.as_str()))
+            .condition_expression("#status = :pending AND attribute_not_exists(reason)")
+            .update_expression("SET reason = :reason")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":pending", text(Status::Pending.as_str()))
+            .expression_attribute_values(":reason", text(reason))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if condition_failure(&error).is_some() => Ok(()),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// Makes `from` part of `into`: its registrations belong to `into` from now on, its grants go on.
+    ///
+    /// The one write that decides comes first; moving the registrations is repeated safely by calling
+    /// again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn merge(&self, from: &ToolId, into: &Tool) -> Result<Changed, StoreError> {
+        let merged = Merged { into: into.id.clone(), epoch: into.epoch };
+        let merged =
+            serde_dynamo::to_attribute_value(merged).map_err(|error| StoreError::corrupt(TOOLS, error))?;
+        let update = Update::builder()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(from.as_str()))
+            .condition_expression(
+                "attribute_exists(id) AND forgotten = :false AND (attribute_not_exists(merged) OR merged = :merged)",
+            )
+            .update_expression("SET merged = :merged, revision = revision + :one")
+            .expression_attribute_values(":merged", merged)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .build()
+            .map_err(|error| StoreError::corrupt(TOOLS, error))?;
+        let check = ConditionCheck::builder()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(into.id.as_str()))
+            .condition_expression(
+                "attribute_exists(id) AND forgotten = :false AND attribute_not_exists(merged) AND epoch = :epoch",
+            )
+            .expression_attribute_values(":epoch", number(u64::from(into.epoch)))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .build()
+            .map_err(|error| StoreError::corrupt(TOOLS, error))?;
+        let result = self
+            .dynamodb
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().update(update).build())
+            .transact_items(TransactWriteItem::builder().condition_check(check).build())
+            .send()
+            .await;
+        match result {
+            Ok(_) => {}
+            Err(error) if is_cancelled_by_condition(&error) => return Ok(Changed::Conflict),
+            Err(error) => return Err(StoreError::from_sdk(error)),
+        }
+        let registrations = RegistrationStore::new(self.dynamodb.clone());
+        for registration in registrations.of_tool(from).await? {
+            registrations.move_to(&registration.client_id, &into.id).await?;
+        }
+        Ok(Changed::Made(Box::new(into.clone())))
+    }
+
+    /// Forgets a tool: ends its grants in one write, then removes its registrations. What remains is its
+    /// id and epoch, so that no old grant can come back to life when the tool is met again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn forget(&self, id: &ToolId) -> Result<Changed, StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(id.as_str()))
+            .condition_expression("attribute_exists(id)")
+            .update_expression(
+                "SET forgotten = :true, epoch = epoch + :one, revision = revision + :one REMOVE merged, reviewed, census",
+            )
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":one", number(1))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        let forgotten = match result {
+            Ok(answer) => tool(answer.attributes.unwrap_or_default())?,
+            Err(error) if condition_failure(&error).is_some() => return Ok(Changed::Conflict),
+            Err(error) => return Err(StoreError::from_sdk(error)),
+        };
+        let registrations = RegistrationStore::new(self.dynamodb.clone());
+        for registration in registrations.of_tool(id).await? {
+            registrations.remove(&registration.client_id).await?;
+        }
+        Ok(Changed::Made(Box::new(forgotten)))
+    }
+
+    /// Brings a forgotten tool back as `tool` describes it, in its next epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn revive(&self, forgotten: &Tool, as_new: &Tool) -> Result<Changed, StoreError> {
+        let mut revived = as_new.clone();
+        revived.epoch = forgotten.epoch;
+        revived.revision = forgotten.revision.saturating_add(1);
+        let result = self
+            .dynamodb
+            .client
+            .put_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .set_item(Some(item(&revived)?))
+            .condition_expression("forgotten = :true AND revision = :revision")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":revision", number(forgotten.revision))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Changed::Made(Box::new(revived))),
+            Err(error) if condition_failure(&error).is_some() => Ok(Changed::Conflict),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// Notes that the tool was used at `now`, unless that was noted within the last hour.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the request that used it need not fail for that.
+    pub async fn note_use(&self, used: &Tool, now: Timestamp) -> Result<(), StoreError> {
+        if used
+            .last_used_at
+            .is_some_and(|last| now.epoch_seconds() < last.epoch_seconds() + LAST_USE_GRAIN_SECONDS)
+        {
+            return Ok(());
+        }
+        self.dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(used.id.as_str()))
+            .condition_expression("attribute_exists(id)")
+            .update_expression("SET last_used_at = :now")
+            .expression_attribute_values(":now", number(now.epoch_seconds()))
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        Ok(())
+    }
+
+    /// Counts the people and live grants of a tool, reading the index page by page.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count(&self, id: &ToolId, now: Timestamp) -> Result<Census, StoreError> {
+        let mut pages = self
+            .dynamodb
+            .client
+            .query()
+            .table_name(self.dynamodb.name(GRANTS))
+            .index_name(GRANTS_BY_TOOL)
+            .select(Select::SpecificAttributes)
+            .projection_expression("subject, stage, idle_expires_at")
+            .key_condition_expression("tool = :tool")
+            .expression_attribute_values(":tool", text(id.as_str()))
+            .into_paginator()
+            .send();
+        let (mut census, mut last) = (Census { counted_at: now, ..Census::default() }, None);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(StoreError::from_sdk)?;
+            for grant in page.items() {
+                if !is_live(grant, now) {
+                    continue;
+                }
+                census.grants += 1;
+                // The index is sorted by subject, so people are counted where the subject changes.
+                let subject = grant.get("subject").and_then(|value| value.as_s().ok()).cloned();
+                if subject != last {
+                    census.users += 1;
+                    last = subject;
+                }
+            }
+        }
+        Ok(census)
+    }
+
+    /// Keeps a count for the pages that show it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the next count replaces it anyway.
+    pub async fn keep_census(&self, id: &ToolId, census: &Census) -> Result<(), StoreError> {
+        let census =
+            serde_dynamo::to_attribute_value(census).map_err(|error| StoreError::corrupt(TOOLS, error))?;
+        self.dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .key(TOOLS.key, text(id.as_str()))
+            .condition_expression("attribute_exists(id)")
+            .update_expression("SET census = :census")
+            .expression_attribute_values(":census", census)
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        Ok(())
+    }
+
+    /// One page of all tools, forgotten ones left out, and where the next page begins.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn page(
+        &self,
+        after: Option<&ToolId>,
+        limit: i32,
+    ) -> Result<(Vec<Tool>, Option<ToolId>), StoreError> {
+        let answer = self
+            .dynamodb
+            .client
+            .scan()
+            .table_name(self.dynamodb.name(TOOLS))
+            .limit(limit)
+            .set_exclusive_start_key(after.map(|id| [(TOOLS.key.to_owned(), text(id.as_str()))].into()))
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
+        let next = answer
+            .last_evaluated_key()
+            .and_then(|key| key.get(TOOLS.key))
+            .and_then(|value| value.as_s().ok())
+            .and_then(|id| ToolId::parse(id));
+        let tools: Result<Vec<Tool>, StoreError> =
+            answer.items.unwrap_or_default().into_iter().map(tool).collect();
+        Ok((tools?.into_iter().filter(|tool| !tool.forgotten).collect(), next))
+    }
+}
+
+fn described(
+    update: UpdateItemFluentBuilder,
+    change: &Change,
+) -> Result<UpdateItemFluentBuilder, StoreError> {
+    let status = |update: UpdateItemFluentBuilder, status: Status| {
+        update
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", text(status.as_str()))
+    };
+    let value = |value: Result<AttributeValue, serde_dynamo::Error>| {
+        value.map_err(|error| StoreError::corrupt(TOOLS, error))
+    };
+    Ok(match change {
+        Change::Enable(reviewed) => status(update, Status::Enabled)
+            .update_expression("SET #status = :status, reviewed = :reviewed, revision = revision + :one")
+            .expression_attribute_values(":reviewed", value(serde_dynamo::to_attribute_value(reviewed))?),
+        Change::Disable => status(update, Status::Disabled)
+            .update_expression("SET #status = :status, revision = revision + :one"),
+        Change::Withdraw => status(update, Status::Withdrawn)
+            .update_expression("SET #status = :status, revision = revision + :one"),
+        Change::Revoke => update.update_expression("SET epoch = epoch + :one, revision = revision + :one"),
+        Change::Rename(name) => update
+            .expression_attribute_names("#name", "name")
+            .update_expression("SET #name = :name, revision = revision + :one")
+            .expression_attribute_values(":name", text(name)),
+        Change::SetCeiling(ceiling) => update
+            .update_expression("SET ceiling = :ceiling, revision = revision + :one")
+            .expression_attribute_values(":ceiling", value(serde_dynamo::to_attribute_value(ceiling))?),
+        Change::SetProfile(Some(profile)) => update
+            .update_expression("SET profile = :profile, revision = revision + :one")
+            .expression_attribute_values(":profile", text(profile)),
+        Change::SetProfile(None) => update.update_expression("SET revision = revision + :one REMOVE profile"),
+    })
+}
+
+/// Whether the transaction failed because of a condition, and not of anything that may pass (FM016).
+fn is_cancelled_by_condition<R>(
+    error: &aws_sdk_dynamodb::error::SdkError<
+        aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError,
+        R,
+    >,
+) -> bool {
+    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError as Failed;
+    match error.as_service_error() {
+        Some(Failed::TransactionCanceledException(cancelled)) => cancelled
+            .cancellation_reasons()
+            .iter()
+            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
+        _ => false,
+    }
+}
+
+/// Approved ones count for the moment until they are redeemed or expire; revoked ones never.
+fn is_live(grant: &Attributes, now: Timestamp) -> bool {
+    let stage = grant.get("stage").and_then(|value| value.as_s().ok()).map(String::as_str);
+    let expires = grant
+        .get("idle_expires_at")
+        .and_then(|value| value.as_n().ok())
+        .and_then(|text| text.parse().ok())
+        .map(Timestamp::from_epoch_seconds);
+    stage == Some("active") && expires.is_some_and(|expires| now < expires)
+}
+
+/// The stored form.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    v: u32,
+    id: ToolId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    status: Status,
+    epoch: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    ceiling: Ceiling,
+    introduced: Introduced,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reviewed: Option<Reviewed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    merged: Option<Merged>,
+    forgotten: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    census: Option<Census>,
+    revision: u64,
+}
+
+fn item(tool: &Tool) -> Result<Attributes, StoreError> {
+    let tool = tool.clone();
+    serde_dynamo::to_item(Item {
+        v: ITEM_VERSION,
+        id: tool.id,
+        name: tool.name,
+        status: tool.status,
+        epoch: tool.epoch,
+        profile: tool.profile,
+        ceiling: tool.ceiling,
+        introduced: tool.introduced,
+        reviewed: tool.reviewed,
+        reason: tool.reason,
+        last_used_at: tool.last_used_at,
+        merged: tool.merged,
+        forgotten: tool.forgotten,
+        census: tool.census,
+        revision: tool.revision,
+    })
+    .map_err(|error| StoreError::corrupt(TOOLS, error))
+}
+
+pub(super) fn tool(attributes: Attributes) -> Result<Tool, StoreError> {
+    let item: Item =
+        serde_dynamo::from_item(attributes).map_err(|error| StoreError::corrupt(TOOLS, error))?;
+    if item.v != ITEM_VERSION {
+        return Err(StoreError::corrupt(TOOLS, "v"));
+    }
+    Ok(Tool {
+        id: item.id,
+        name: item.name,
+        status: item.status,
+        epoch: item.epoch,
+        profile: item.profile,
+        ceiling: item.ceiling,
+        introduced: item.introduced,
+        reviewed: item.reviewed,
+        reason: item.reason,
+        last_used_at: item.last_used_at,
+        merged: item.merged,
+        forgotten: item.forgotten,
+        census: item.census,
+        revision: item.revision,
+    })
+}
