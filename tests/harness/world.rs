@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use authorize::sign_in::UserAuthenticator;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -45,6 +46,7 @@ pub struct World {
     /// What the metadata hosts answer; counts.
     pub fetcher: Arc<ScriptedFetcher>,
     embedded: Embedded,
+    authenticator: Arc<dyn UserAuthenticator>,
     /// What the keys are wrapped with; can be switched off.
     pub wrap: Arc<BreakableWrap>,
 }
@@ -69,7 +71,12 @@ impl World {
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
         assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
-        Self { clock, fetcher, embedded, wrap }
+        Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap }
+    }
+
+    /// From now on instances sign people in with `authenticator`.
+    pub fn sign_in_at(&mut self, authenticator: Arc<dyn UserAuthenticator>) {
+        self.authenticator = authenticator;
     }
 
     /// Another instance of the server: own memory, same database, its keys at hand.
@@ -113,7 +120,7 @@ impl World {
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             resolver: Arc::new(resolver),
-            authenticator: Arc::new(LocalSignIn),
+            authenticator: Arc::clone(&self.authenticator),
         };
         let token = token::App {
             issuer,

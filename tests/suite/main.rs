@@ -10,3 +10,4 @@ mod discovery;
 mod keys;
 mod tidy;
 mod token;
+mod upstream;

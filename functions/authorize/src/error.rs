@@ -229,11 +229,16 @@ pub(crate) fn refuse_client(app: &App, error: PageError, client_id: Option<&str>
     let reference = reference(app);
     let show_client = matches!(&error, PageError::Refused(refusal)
         if matches!(refusal.kind(), RefusalKind::Malformed | RefusalKind::Unknown));
+    let retry = match &error {
+        PageError::SignIn { flow, .. } => Some(format!("/consent?flow={flow}")),
+        _ => None,
+    };
     let html = ErrorPage {
         title: words.title,
         text: words.text,
         reference: &reference,
         client_id: client_id.filter(|_| show_client),
+        retry: retry.as_deref(),
     }
     .html();
     let mut response = page(words.status, html, None);

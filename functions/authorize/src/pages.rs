@@ -14,6 +14,8 @@ pub(crate) struct ErrorPage<'a> {
     pub(crate) reference: &'a str,
     /// Shown so that the person can pass it on; untrusted text.
     pub(crate) client_id: Option<&'a str>,
+    /// Where the person can try again.
+    pub(crate) retry: Option<&'a str>,
 }
 
 impl ErrorPage<'_> {

@@ -92,7 +92,12 @@ fn find<'a>(keys: &'a [Jwk], kid: Option<&str>, algorithm: Algorithm) -> Option<
     let mut fitting = keys.iter().filter(|key| {
         key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
             && key.common.key_algorithm.as_ref().is_none_or(|declared| fits(declared, algorithm))
-            && !matches!(key.algorithm, AlgorithmParameters::OctetKey(_))
+            && matches!(
+                key.algorithm,
+                AlgorithmParameters::EllipticCurve(_)
+                    | AlgorithmParameters::RSA(_)
+                    | AlgorithmParameters::OctetKeyPair(_)
+            )
             && kid.is_none_or(|kid| key.common.key_id.as_deref() == Some(kid))
     });
     let found = fitting.next();
