@@ -15,6 +15,7 @@ use shared::aws::{
     self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
     RegistrationStore, StoreError, ToolStore,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
@@ -305,7 +306,13 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let copies = Copies::new(
+        Arc::clone(&outside.clock),
+        Arc::clone(&outside.random),
+        fetcher,
+        DocumentStore::new(tables.clone()),
+    );
+    let documents = Documents::new(copies);
     let records = RecordReader::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),

@@ -13,7 +13,10 @@ mod registrations;
 pub mod table;
 mod tools;
 
-pub use documents::{DocumentStore, StoredDocument};
+pub use documents::{
+    Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting,
+    StoredBody, StoredFailure,
+};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keyring::Keyring;

@@ -193,6 +193,9 @@ impl ToolStore {
     /// # Errors
     /// [`StoreError`]; calling again is safe.
     pub async fn merge(&self, from: &ToolId, into: &Tool) -> Result<Changed, StoreError> {
+        if *from == into.id {
+            return Ok(Changed::Conflict);
+        }
         let merged = Merged { into: into.id.clone(), epoch: into.epoch };
         let merged =
             serde_dynamo::to_attribute_value(merged).map_err(|error| StoreError::corrupt(TOOLS, error))?;

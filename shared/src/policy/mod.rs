@@ -1,5 +1,9 @@
 //! The policy document: everything an administrator decides, as one piece of data.
 
+pub mod branding;
+pub mod change;
+pub mod consent;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::oauth::resource::ResourceError;
 use crate::oauth::scope::{OFFLINE_ACCESS, ScopeError};
 use crate::oauth::{ResourceId, Scope};
+use branding::{Branding, BrandingError};
+use change::ChangePolicy;
+use consent::ConsentPolicy;
 
 /// Why a policy was refused. It is refused whole; the one in force stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +38,12 @@ pub enum PolicyError {
         /// The name that is not defined.
         scope: String,
     },
+    /// The operator's name, mark, colours, or address.
+    #[error(transparent)]
+    Branding(#[from] BrandingError),
+    /// `consent.known_hosts` is too long or names no host.
+    #[error("consent.known_hosts must be at most {} lower-case host names", consent::KNOWN_HOSTS_MAX)]
+    KnownHosts,
     /// A number outside its sensible range.
     #[error("{setting} must be between {least} and {most} seconds")]
     OutOfRange {
@@ -59,6 +72,10 @@ pub struct Policy {
     pub cache: CacheBounds,
     /// Rules for metadata documents.
     pub documents: DocumentPolicy,
+    /// Rules for the consent page.
+    pub consent: ConsentPolicy,
+    /// Whose pages these are.
+    pub branding: Branding,
 }
 
 /// An MCP server.
@@ -204,7 +221,7 @@ impl Default for CacheBounds {
 }
 
 /// Rules for metadata documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DocumentPolicy {
     /// Refuse documents without `client_name`, as MCP 2026-07-28 words it. Off by default, because a
@@ -214,6 +231,45 @@ pub struct DocumentPolicy {
     pub allow_query: bool,
     /// Ports besides 443 that a metadata document may be fetched from (URL-09).
     pub ports: Vec<u16>,
+    /// What changes of a document lead to (CAC-17).
+    pub changes: ChangePolicy,
+    /// For how long after its fetch a document of a tool that is in use may stand in while its host is out
+    /// of reach; 0 for never. Not after 404 or 410, nor in place of an invalid document, nor where the host
+    /// forbids it (CAC-13).
+    pub last_good_seconds: u64,
+    /// How often a host must say that there is no document before the tool counts as withdrawn.
+    pub withdrawal_sightings: u32,
+    /// The least time between the first and the last of these.
+    pub withdrawal_seconds: u64,
+    /// Whose logo is shown (DOC-43).
+    pub logos: Logos,
+}
+
+impl Default for DocumentPolicy {
+    fn default() -> Self {
+        Self {
+            require_client_name: false,
+            allow_query: false,
+            ports: Vec::new(),
+            changes: ChangePolicy::default(),
+            last_good_seconds: 7 * 86_400,
+            withdrawal_sightings: 3,
+            withdrawal_seconds: 86_400,
+            logos: Logos::Approved,
+        }
+    }
+}
+
+/// Whose logo is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Logos {
+    /// Nobody's.
+    Off,
+    /// That of tools which an administrator approved: a logo is what a phisher copies first.
+    Approved,
+    /// Everybody's.
+    All,
 }
 
 impl Policy {
@@ -265,6 +321,10 @@ impl Policy {
                 }
             }
         }
+        self.branding.check()?;
+        if !self.consent.has_sound_hosts() {
+            return Err(PolicyError::KnownHosts);
+        }
         self.check_numbers()
     }
 
@@ -281,6 +341,8 @@ impl Policy {
             ("cache.floor_seconds", self.cache.floor_seconds, 0, DAY),
             ("cache.default_seconds", self.cache.default_seconds, 0, DAY),
             ("cache.ceiling_seconds", self.cache.ceiling_seconds, 0, DAY),
+            ("documents.last_good_seconds", self.documents.last_good_seconds, 0, 90 * DAY),
+            ("documents.withdrawal_seconds", self.documents.withdrawal_seconds, 0, 90 * DAY),
         ];
         for (setting, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
