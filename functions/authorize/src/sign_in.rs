@@ -126,6 +126,21 @@ pub(crate) async fn begin(app: &App, flows: &mut Flows, flow: FlowId) -> Respons
     flows.attach(app, Note::new("sign_in_begun").on(response))
 }
 
+/// `GET /sign-in/again?flow=…`: "not you?". Changes nothing until somebody else has signed in.
+pub(crate) async fn again(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let params = Params::parse(query.as_deref().unwrap_or_default()).ok();
+    let Some(id) = params.and_then(|params| params.get("flow").and_then(FlowId::parse)) else {
+        return refuse(&app, PageError::FlowGone);
+    };
+    let mut flows = Flows::read(&app, &headers);
+    flows.ask_again(id, app.clock.now());
+    begin(&app, &mut flows, id).await
+}
+
 /// `GET /sign-in/callback`: the answer of a provider.
 pub(crate) async fn callback(
     State(app): State<Arc<App>>,

@@ -1,5 +1,6 @@
 //! Every call to AWS: the stores on DynamoDB, and KMS.
 
+mod connections;
 mod documents;
 mod dynamodb;
 mod grants;
@@ -13,6 +14,7 @@ mod registrations;
 pub mod table;
 mod tools;
 
+pub use connections::{CONNECTIONS_MAX, Connection};
 pub use documents::{
     Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting,
     StoredBody, StoredFailure,

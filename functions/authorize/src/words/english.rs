@@ -47,7 +47,6 @@ pub(super) const WORDS: Words = Words {
     scopes: "May",
     allowed: "Allowed",
     last_used: "Last used",
-    never_used: "not yet",
     disconnect: "Disconnect",
     disconnect_tool: "Disconnect everywhere",
     disconnect_all: "Disconnect all applications",
@@ -95,6 +94,10 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
         Message::ToolPending => (
             "This application is waiting for approval",
             "An administrator has to approve it before anybody here can use it. When that is done, connect again from the application.",
+        ),
+        Message::DocumentHeld => (
+            "This application has changed",
+            "What its maker publishes about it has changed in an important way. An administrator has to look at that before anybody can go on with it.",
         ),
         Message::ToolDisabled => (
             "This application is switched off here",

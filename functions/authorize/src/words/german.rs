@@ -47,7 +47,6 @@ pub(super) const WORDS: Words = Words {
     scopes: "Darf",
     allowed: "Erlaubt",
     last_used: "Zuletzt genutzt",
-    never_used: "noch nicht",
     disconnect: "Trennen",
     disconnect_tool: "Überall trennen",
     disconnect_all: "Alle Anwendungen trennen",
@@ -95,6 +94,10 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
         Message::ToolPending => (
             "Diese Anwendung wartet auf Freigabe",
             "Die Administration muss sie freigeben, bevor jemand sie hier nutzen kann. Verbinden Sie sich danach noch einmal aus der Anwendung.",
+        ),
+        Message::DocumentHeld => (
+            "Diese Anwendung hat sich geändert",
+            "Was ihr Hersteller über sie veröffentlicht, hat sich in einem wichtigen Punkt geändert. Die Administration muss das ansehen, bevor jemand damit weitermachen kann.",
         ),
         Message::ToolDisabled => (
             "Diese Anwendung ist hier abgeschaltet",

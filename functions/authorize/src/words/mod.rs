@@ -140,6 +140,7 @@ pub(crate) enum Message {
     ClientUnknown,
     ClientInvalid,
     ToolPending,
+    DocumentHeld,
     ToolDisabled,
     ToolWithdrawn,
     ClientUnreachable,
@@ -156,7 +157,7 @@ pub(crate) enum Message {
 
 #[cfg(test)]
 impl Message {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::RequestBroken,
         Self::FlowGone,
         Self::NobodySignedIn,
@@ -167,6 +168,7 @@ impl Message {
         Self::ClientUnknown,
         Self::ClientInvalid,
         Self::ToolPending,
+        Self::DocumentHeld,
         Self::ToolDisabled,
         Self::ToolWithdrawn,
         Self::ClientUnreachable,
@@ -233,7 +235,6 @@ pub(crate) struct Words {
     pub(crate) scopes: &'static str,
     pub(crate) allowed: &'static str,
     pub(crate) last_used: &'static str,
-    pub(crate) never_used: &'static str,
     pub(crate) disconnect: &'static str,
     pub(crate) disconnect_tool: &'static str,
     pub(crate) disconnect_all: &'static str,
