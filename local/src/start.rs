@@ -13,10 +13,11 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
     self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, StoreError, ToolStore,
+    RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
 use shared::fetch::dns::SystemResolver;
@@ -312,16 +313,19 @@ async fn router(
         fetcher,
         DocumentStore::new(tables.clone()),
     );
-    let documents = Documents::new(copies);
+    let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
+    let tools = ToolStore::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
-        documents,
+        Documents::new(copies),
         records.clone(),
+        tools.clone(),
         config.development.clone(),
     );
-    let tools = ToolStore::new(tables.clone());
+    let resolver = Arc::new(resolver);
+    let replays = ReplayStore::new(tables.clone());
     let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
@@ -334,7 +338,7 @@ async fn router(
         tools: tools.clone(),
         registrations,
         policies: Arc::clone(&policies),
-        resolver: Arc::new(resolver),
+        resolver: Arc::clone(&resolver),
         authenticator,
     });
     let token = token::router(token::App {
@@ -346,6 +350,9 @@ async fn router(
         records,
         tools,
         policies,
+        replays,
+        resolver,
+        client_keys,
     });
     Ok(front_door::router(authorize, token, issuer, addr))
 }
@@ -376,7 +383,7 @@ async fn change_policy(
     let current = policies.current(clock).await?;
     let changed = changes.apply(&current.policy)?;
     if changed != current.policy {
-        policies.replace(current.version, &changed).await?;
+        policies.replace(current.version, &changed, "local", clock.now()).await?;
     }
     Ok(())
 }

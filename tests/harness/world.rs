@@ -13,12 +13,14 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore,
-    ToolStore,
+    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader,
+    RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
 use shared::cimd::keys::ClientKeySets;
+use shared::client::id::ClientId;
+use shared::client::registration::{Registration, SecretDigest};
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
@@ -29,6 +31,7 @@ use shared::resolver::Resolver;
 use shared::testing::calls::Calls;
 use shared::testing::clock::TestClock;
 use shared::testing::fetcher::ScriptedFetcher;
+use shared::tool::{Introduced, Mechanism, Status, Tool, ToolId};
 use tower::ServiceExt as _;
 
 use crate::client::{CLIENT_ID, LOOPBACK_CLIENT_ID};
@@ -39,6 +42,9 @@ pub const ISSUER: &str = "https://as.example";
 
 /// The MCP server of every story.
 pub const RESOURCE: &str = "https://mcp.example/mcp";
+
+/// The secret by which that MCP server asks about tokens.
+pub const RESOURCE_SECRET: &str = "the-secret-of-the-notes-server";
 
 const PREFIX: &str = "test-";
 
@@ -73,7 +79,7 @@ impl World {
         let issuer = Issuer::parse(ISSUER).unwrap();
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
-        assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
+        assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
         Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap }
     }
 
@@ -89,7 +95,7 @@ impl World {
 
     /// An instance in which nobody waits longer than `wait` for a fetch of somebody else.
     pub async fn instance_with_wait(&self, wait: Duration) -> Instance {
-        let instance = self.build(wait);
+        let instance = self.cold(wait);
         instance.keys.ready().await.unwrap();
         instance.calls.take();
         instance
@@ -103,10 +109,10 @@ impl World {
 
     /// An instance that has not read anything yet.
     pub fn cold_instance(&self) -> Instance {
-        self.build(WAIT_MAX)
+        self.cold(WAIT_MAX)
     }
 
-    fn build(&self, wait: Duration) -> Instance {
+    fn cold(&self, wait: Duration) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
@@ -122,8 +128,16 @@ impl World {
                 .with_wait(wait);
         let documents = Documents::new(copies.clone());
         let records = RecordReader::new(tables.clone());
-        let resolver =
-            Resolver::new(issuer.clone(), Arc::clone(&clock), documents.clone(), records.clone(), Vec::new());
+        let resolver = Resolver::new(
+            issuer.clone(),
+            Arc::clone(&clock),
+            documents.clone(),
+            records.clone(),
+            ToolStore::new(tables.clone()),
+            Vec::new(),
+        );
+        let resolver = Arc::new(resolver);
+        let client_keys = ClientKeySets::new(copies);
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
@@ -134,7 +148,7 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
-            resolver: Arc::new(resolver),
+            resolver: Arc::clone(&resolver),
             authenticator: Arc::clone(&self.authenticator),
         };
         let token = token::App {
@@ -146,6 +160,9 @@ impl World {
             records,
             tools: ToolStore::new(tables.clone()),
             policies: Arc::clone(&policies),
+            replays: ReplayStore::new(tables.clone()),
+            resolver,
+            client_keys: client_keys.clone(),
         };
         Instance {
             authorize: authorize::router(authorize),
@@ -155,8 +172,41 @@ impl World {
             policies,
             tables,
             documents,
-            client_keys: ClientKeySets::new(copies),
+            client_keys,
         }
+    }
+
+    /// Enters a client as an administrator does, with `metadata` as stored and this secret, if any. Returns
+    /// its registration.
+    pub async fn register(
+        &self,
+        client_id: &str,
+        mechanism: Mechanism,
+        metadata: serde_json::Value,
+        secret: Option<&str>,
+    ) -> Registration {
+        let tables = DynamoDb::new(self.embedded.client(), PREFIX.to_owned());
+        let now = self.clock.now();
+        let introduced = Introduced { at: now, by: "administrator".to_owned(), mechanism };
+        let tool = ToolId::parse("registered-agent").unwrap();
+        let id = ClientId::parse(client_id).unwrap();
+        let metadata = serde_json::from_value(metadata).unwrap();
+        let mut registration = Registration::new(id, tool.clone(), introduced.clone(), Some(metadata));
+        registration.secrets.extend(secret.map(|secret| SecretDigest {
+            sha256: sha256(secret),
+            created_at: now,
+            expires_at: None,
+        }));
+        let tool = Tool::new(tool, None, Status::Enabled, introduced);
+        let tools = ToolStore::new(tables);
+        assert_eq!(tools.introduce(&tool, &registration).await.unwrap(), Introduction::New);
+        registration
+    }
+
+    /// Puts a changed registration in the place of the one it was made from.
+    pub async fn replace_registration(&self, changed: &Registration) -> bool {
+        let tables = DynamoDb::new(self.embedded.client(), PREFIX.to_owned());
+        RegistrationStore::new(tables).replace(changed, changed.revision).await.unwrap()
     }
 
     /// Where the database listens.
@@ -168,6 +218,13 @@ impl World {
     pub async fn stop_database(self) {
         self.embedded.stop().await;
     }
+}
+
+/// SHA-256 of `text` in base64url, as secrets are kept.
+pub fn sha256(text: &str) -> String {
+    use base64::Engine as _;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
 }
 
 /// A wrapping service that can be switched off, as KMS can be away.
@@ -266,6 +323,7 @@ fn policy() -> Policy {
                     {"name": "notes:write", "description": "change your notes"},
                 ],
                 "default_scopes": ["notes:read"],
+                "introspection_secrets": [sha256(RESOURCE_SECRET)],
             },
             {"resource": "https://mcp2.example", "scopes": [{"name": "files"}]},
         ],

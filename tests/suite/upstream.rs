@@ -88,8 +88,12 @@ async fn a_person_signs_in_at_the_provider_and_goes_on_to_consent() {
     assert_eq!(find(&pairs, "code"), "the code");
     // RFC 7636 §4.6: the verifier belongs to the challenge.
     use base64::Engine as _;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, find(&pairs, "code_verifier").as_bytes());
-    assert_eq!(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest), find(&sent, "code_challenge"));
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, find(&pairs, "code_verifier").as_bytes());
+    assert_eq!(
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest),
+        find(&sent, "code_challenge")
+    );
 }
 
 /// OpenID Connect Core §3.1.3.7: every claim that says for whom, by whom, when, and for which request.
@@ -172,11 +176,7 @@ async fn a_rotated_key_is_found_and_an_unknown_one_is_not_asked_for_twice() {
 #[tokio::test]
 async fn an_answer_that_is_not_for_this_attempt_is_refused_before_its_code_is_redeemed() {
     let mut story = Story::begin().await;
-    for changes in [
-        [("iss", "https://evil.example")],
-        [("iss", "")],
-        [("code", "")],
-    ] {
+    for changes in [[("iss", "https://evil.example")], [("iss", "")], [("code", "")]] {
         let sent = story.leave(&Request::default()).await;
         story.come_back(&sent, &changes).await.assert_page(400);
     }

@@ -43,9 +43,7 @@ pub(crate) async fn show(
 ) -> Response {
     let revoked = query.as_deref() == Some("revoked");
     match Session::read(&app, &headers) {
-        Some(session) => {
-            list(&app, &session, revoked).await.unwrap_or_else(|error| refuse(&app, error))
-        }
+        Some(session) => list(&app, &session, revoked).await.unwrap_or_else(|error| refuse(&app, error)),
         None => {
             let id = match FlowId::new(app.random.as_ref()) {
                 Ok(id) => id,

@@ -52,8 +52,10 @@ pub(crate) fn present(
         (new, walk.request.scope.filter(|token| granted.contains(token)))
     };
     let facts = AdoptionFacts::of(walk.client.record.as_ref());
-    let warnings: Vec<String> =
-        warnings(walk).into_iter().map(|(warning, resembled)| language.warning(warning, &resembled)).collect();
+    let warnings: Vec<String> = warnings(walk)
+        .into_iter()
+        .map(|(warning, resembled)| language.warning(warning, &resembled))
+        .collect();
     let html = ConsentPage {
         frame: Frame::current(app),
         client_host: walk.client.host.as_deref().map(HostView::new),
@@ -87,7 +89,9 @@ pub(crate) fn present(
 fn in_words(resource: &Resource, scope: &Scope) -> Vec<String> {
     let known = resource.scopes.iter().filter(|known| scope.contains(&known.name));
     known
-        .map(|known| if known.description.is_empty() { known.name.clone() } else { known.description.clone() })
+        .map(
+            |known| if known.description.is_empty() { known.name.clone() } else { known.description.clone() },
+        )
         .collect()
 }
 

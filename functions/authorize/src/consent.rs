@@ -16,17 +16,19 @@ use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
-use shared::grant::{Code, Grant, Stage};
+use shared::grant::{ClientProof, Code, Grant, Stage};
 use shared::http::log::Note;
 use shared::http::page::{page, see_other};
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, Params};
+use shared::policy::Authentication;
 use shared::resolver::{Client, Refusal};
 use shared::seal::Purpose;
 use shared::tool::{Ceiling, Introduced, Mechanism, Status, Tool, ToolId};
 
 use crate::App;
 use crate::account;
+use crate::approval;
 use crate::ask::{evidence, present};
 use crate::error::{PageError, refuse, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
@@ -38,8 +40,15 @@ use crate::session::Session;
 use crate::sign_in;
 use crate::words::{Language, Message};
 
-/// Authentication methods of the token endpoint.
-const AUTH_METHODS: &[AuthMethod] = &[AuthMethod::None];
+/// The authentication methods that a profile leaves (GOV-03).
+fn methods(authentication: Authentication) -> Vec<AuthMethod> {
+    let proves = |method: &AuthMethod| match authentication {
+        Authentication::Optional => true,
+        Authentication::Required => *method != AuthMethod::None,
+        Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
+    };
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
+}
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
 pub(crate) async fn authorize(
@@ -100,14 +109,15 @@ async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) ->
     };
     let response = match Walk::through(app, &flow, &session, None).await {
         Ok(walk) => answer_or_ask(app, id, &flow, &session, &walk).await,
-        Err(stop) => stop.answer(app, flow.get("client_id")),
+        Err(stop) => stop.answer(app, &session, flow.get("client_id")),
     };
     flows.attach(app, response)
 }
 
 /// Answers for the person if they have said yes to the very same before (AUT-29), or asks them.
 async fn answer_or_ask(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk) -> Response {
-    if walk.policy.policy.consent.remember && !flow.prompts("consent") {
+    let may = walk.policy.policy.consent.remember && walk.client.profile.remember_consent;
+    if may && !flow.prompts("consent") {
         match walk.earlier.covers(app, session, &walk.client, &walk.request.scope).await {
             Ok(Some(grant)) => {
                 let approved = approve(app, id, session, walk, Some(&grant)).await;
@@ -137,8 +147,9 @@ impl<E: Into<PageError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn answer(self, app: &App, client_id: Option<&str>) -> Response {
+    fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
         match self {
+            Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
             Self::Page(error) => refuse_client(app, error, client_id),
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
@@ -176,12 +187,29 @@ impl Walk {
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
+        if client.needs_approval {
+            approval::park(app, session, &client).await?;
+            return Err(PageError::from(Refusal::Pending(client.tool)).into());
+        }
+        if let Some(block) = policy.policy.blocked.host(target.host()) {
+            return Err(PageError::from(Refusal::Blocked(block)).into());
+        }
+        if !client.profile.redirect_kinds.contains(&target.kind()) {
+            return Err(PageError::RedirectKind.into());
+        }
         let ceiling = client.record.as_ref().map(|tool| tool.ceiling.clone()).unwrap_or_default();
         if !ceiling.allows_groups(&session.groups) {
             return Err(PageError::GroupNotAllowed.into());
         }
-        let request =
-            AuthorizationRequest::read(flow, &client.metadata, &policy.policy, &ceiling, AUTH_METHODS);
+        let by_profile = Ceiling { scopes: client.profile.scope_ceiling.clone(), ..Ceiling::default() };
+        let ceilings = [&ceiling, &by_profile];
+        let request = AuthorizationRequest::read(
+            flow,
+            &client.metadata,
+            &policy.policy,
+            &ceilings,
+            &methods(client.profile.authentication),
+        );
         let request = match request {
             Ok(request) => request,
             Err(error) => return Err(Stop::Redirect(target, error)),
@@ -192,7 +220,13 @@ impl Walk {
             document_digest: client.digest.as_deref(),
         };
         let earlier = Earlier::new(connections?, same);
-        Ok(Self { policy, client, target, request: keep_what_was_granted(request, &earlier, &ceiling), earlier })
+        Ok(Self {
+            policy,
+            client,
+            target,
+            request: keep_what_was_granted(request, &earlier, &ceilings),
+            earlier,
+        })
     }
 
     /// What the person is asked to approve, in a form that can be compared.
@@ -215,6 +249,17 @@ impl Walk {
             || self.client.record.as_ref().is_some_and(|tool| tool.reviewed.is_some())
             || self.earlier.is_known_here()
     }
+
+    /// What the client will have to prove at the token endpoint.
+    fn proof(&self) -> ClientProof {
+        let metadata = &self.client.metadata;
+        ClientProof {
+            declared: metadata.auth_methods.usable(&AuthMethod::SUPPORTED).unwrap_or_default(),
+            method: None,
+            dpop_required: metadata.dpop_bound_access_tokens,
+            dpop_jkt: self.request.dpop_jkt.clone(),
+        }
+    }
 }
 
 /// Step-up: who asks for more gets the more on top of what there is. The token of the new grant is then good
@@ -222,10 +267,11 @@ impl Walk {
 fn keep_what_was_granted(
     mut request: AuthorizationRequest,
     earlier: &Earlier,
-    ceiling: &Ceiling,
+    ceilings: &[&Ceiling],
 ) -> AuthorizationRequest {
-    let granted = ceiling
-        .narrow(&earlier.scope())
+    let granted = ceilings
+        .iter()
+        .fold(earlier.scope(), |scope, ceiling| ceiling.narrow(&scope))
         .filter(|token| token == OFFLINE_ACCESS || request.resource.has_scope(token));
     if !request.scope.is_subset(&granted) {
         request.scope = union([&request.scope, &granted]);
@@ -279,7 +325,7 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     }
     let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
         Ok(walk) => walk,
-        Err(stop) => return Ok(stop.answer(app, flow.get("client_id"))),
+        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id"))),
     };
     let response = match params.get("decision") {
         Some("approve") if walk.question() != form.question => {
@@ -338,6 +384,7 @@ async fn approve(
 ) -> Result<Response, PageError> {
     let now = app.clock.now();
     let (tool, tool_epoch) = introduce(app, session, &walk.client, now).await?;
+    let lifetimes = walk.policy.policy.lifetimes_for(&walk.client.profile);
     let grant = Grant {
         id: id.grant(),
         subject: session.subject.clone(),
@@ -349,11 +396,13 @@ async fn approve(
         resource: walk.request.resource.resource.clone(),
         scope: walk.request.scope.clone(),
         code_challenge: walk.request.challenge.clone(),
+        proof: walk.proof(),
         document_digest: walk.client.digest.clone(),
         refreshable: walk.request.refreshable,
+        profile: walk.client.profile.name.clone(),
         approved_at: now,
         evidence: evidence(walk, remembered),
-        stage: Stage::Approved { code_expires_at: now.plus(walk.policy.policy.lifetimes.code()) },
+        stage: Stage::Approved { code_expires_at: now.plus(lifetimes.code()) },
     };
     // Minted before the write: a failure here leaves no grant that nobody can redeem.
     let code = Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;

@@ -4,6 +4,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use shared::aws::{KeyStoreError, StoreError};
+use shared::cimd::documents::NoDocument;
 use shared::client::id::ClientIdError;
 use shared::http::log::{Note, chain};
 use shared::http::page::page;
@@ -54,6 +55,8 @@ pub(crate) enum PageError {
     Refused(#[from] Refusal),
     #[error("the redirect URI is not one of the client's")]
     RedirectUriUnknown,
+    #[error("policy does not honour this kind of redirect URI for this kind of client")]
+    RedirectKind,
     #[error("{error}")]
     SignIn {
         error: SignInError,
@@ -91,8 +94,9 @@ impl PageError {
                 (StatusCode::FORBIDDEN, "form_refused", Message::FormRefused)
             }
             Self::AlreadyAnswered => (BAD, "already_answered", Message::AlreadyAnswered),
-            Self::GroupNotAllowed => {
-                (StatusCode::FORBIDDEN, "group_not_allowed", Message::GroupNotAllowed)
+            Self::GroupNotAllowed => (StatusCode::FORBIDDEN, "group_not_allowed", Message::GroupNotAllowed),
+            Self::Refused(Refusal::Document(NoDocument::Busy { .. })) => {
+                (LATER, "client_unreachable", Message::TooMany)
             }
             Self::Refused(refusal) => match refusal.kind() {
                 RefusalKind::Malformed => (BAD, "invalid_request", Message::ClientMalformed),
@@ -105,6 +109,7 @@ impl PageError {
                 RefusalKind::Temporary => (LATER, "client_unreachable", Message::ClientUnreachable),
                 RefusalKind::Ours => (LATER, "temporarily_unavailable", Message::Ours),
             },
+            Self::RedirectKind => (StatusCode::FORBIDDEN, "redirect_kind_refused", Message::RedirectKind),
             Self::RedirectUriUnknown => (BAD, "invalid_redirect_uri", Message::RedirectUnknown),
             Self::SignIn { error, .. } => match error {
                 SignInError::Denied(_) => (StatusCode::FORBIDDEN, "sign_in_denied", Message::SignInDenied),

@@ -5,6 +5,7 @@
 
 mod account;
 mod adoption;
+mod approval;
 mod ask;
 mod consent;
 mod discovery;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
@@ -78,6 +79,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", account::PATH),
     ("POST", account::PATH),
     ("GET", "/sign-in/again"),
+    ("POST", "/reason"),
     ("GET", "/sign-in/callback"),
     ("POST", "/sign-in/callback"),
     ("GET", "/style.css"),
@@ -114,6 +116,7 @@ pub fn router(app: App) -> Router {
         .route("/consent", get(consent::show).post(consent::submit))
         .route(account::PATH, get(account::show).post(account::submit))
         .route("/sign-in/again", get(sign_in::again))
+        .route("/reason", post(approval::reason))
         .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))

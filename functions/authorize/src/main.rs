@@ -9,6 +9,7 @@ use shared::aws::{
     DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader,
     RegistrationStore, ToolStore, connect,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::config::{Config, ConfigError};
@@ -62,11 +63,17 @@ async fn start() -> Result<App, StartError> {
     let keys = Keyring::new(KeyStore::new(tables.clone(), config.issuer.clone()), wrap, Arc::clone(&clock));
     let settings = GuardSettings::new(config.issuer.as_str());
     let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), Arc::clone(&clock))?;
-    let documents =
-        Documents::new(Arc::clone(&clock), Arc::new(fetcher), DocumentStore::new(tables.clone()));
-    let records = RecordReader::new(tables.clone());
-    let resolver =
-        Resolver::new(config.issuer.clone(), Arc::clone(&clock), documents, records.clone(), Vec::new());
+    let documents = DocumentStore::new(tables.clone());
+    let copies = Copies::new(Arc::clone(&clock), Arc::clone(&random), Arc::new(fetcher), documents);
+    let (records, tools) = (RecordReader::new(tables.clone()), ToolStore::new(tables.clone()));
+    let resolver = Resolver::new(
+        config.issuer.clone(),
+        Arc::clone(&clock),
+        Documents::new(copies),
+        records.clone(),
+        tools.clone(),
+        Vec::new(),
+    );
     Ok(App {
         issuer: config.issuer,
         clock,
@@ -74,7 +81,7 @@ async fn start() -> Result<App, StartError> {
         keys: Arc::new(keys),
         grants: GrantStore::new(tables.clone()),
         records,
-        tools: ToolStore::new(tables.clone()),
+        tools,
         registrations: RegistrationStore::new(tables.clone()),
         policies: Arc::new(PolicyStore::new(tables)),
         resolver: Arc::new(resolver),

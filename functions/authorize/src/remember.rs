@@ -36,7 +36,8 @@ impl Earlier {
     /// Sorts out of `connections`, all of one person with one client, what bears on this request.
     pub(crate) fn new(connections: Vec<Connection>, same: Same<'_>) -> Self {
         let used = !connections.is_empty();
-        let with_this = |connection: &Connection| connection.document_digest.as_deref() == same.document_digest;
+        let with_this =
+            |connection: &Connection| connection.document_digest.as_deref() == same.document_digest;
         let document_changed = used && !connections.iter().any(with_this);
         let origin = https_origin(same.redirect_uri);
         let here = connections
@@ -99,9 +100,9 @@ impl Earlier {
 
 /// All tokens of `scopes`, each once. What does not fit into one scope is left out.
 pub(crate) fn union<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> Scope {
-    scopes.into_iter().fold(Scope::default(), |sum, scope| {
-        Scope::parse(&format!("{sum} {scope}")).unwrap_or(sum)
-    })
+    scopes
+        .into_iter()
+        .fold(Scope::default(), |sum, scope| Scope::parse(&format!("{sum} {scope}")).unwrap_or(sum))
 }
 
 fn https_origin(uri: &str) -> Option<String> {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
+use super::StoreError;
 use super::grants::{self, GrantStore};
 use super::item::{Attributes, text};
 use super::table::{GRANTS, GRANTS_BY_SUBJECT};
-use super::StoreError;
 use crate::grant::{Grant, GrantId};
 use crate::oauth::Scope;
 

@@ -11,6 +11,7 @@ mod kms;
 mod policies;
 mod records;
 mod registrations;
+mod replays;
 pub mod table;
 mod tools;
 
@@ -24,7 +25,8 @@ pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
-pub use policies::{PolicyInForce, PolicyStore};
+pub use policies::{HISTORY_MAX, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
+pub use replays::{ReplayStore, Spent};
 pub use tools::{Change, Changed, Introduction, ToolStore};

@@ -79,8 +79,11 @@ pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("ex
 /// The policy document.
 pub const POLICY: Table = Table { name: "policy", key: "id", ttl: None, indexes: &[] };
 
+/// What was used once and could be used again: `jti` of assertions and proofs.
+pub const REPLAYS: Table = Table { name: "replays", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS];
+pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, condition_failure, number, text};
+use super::item::{Attributes, condition_failure, is_cancelled_by_condition, number, text};
 use super::registrations::{self, RegistrationStore};
 use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS};
 use super::{DynamoDb, StoreError};
@@ -445,23 +445,6 @@ fn described(
             .expression_attribute_values(":profile", text(profile)),
         Change::SetProfile(None) => update.update_expression("SET revision = revision + :one REMOVE profile"),
     })
-}
-
-/// Whether the transaction failed because of a condition, and not of anything that may pass (FM016).
-fn is_cancelled_by_condition<R>(
-    error: &aws_sdk_dynamodb::error::SdkError<
-        aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError,
-        R,
-    >,
-) -> bool {
-    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError as Failed;
-    match error.as_service_error() {
-        Some(Failed::TransactionCanceledException(cancelled)) => cancelled
-            .cancellation_reasons()
-            .iter()
-            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
-        _ => false,
-    }
 }
 
 /// Approved ones count for the moment until they are redeemed or expire; revoked ones never.

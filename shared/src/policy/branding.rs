@@ -44,16 +44,16 @@ pub struct Branding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrandingError {
     /// Too long, or with control characters.
-    #[error("branding.name must be at most 60 characters without control characters")]
+    #[error("the name must be at most 60 characters without control characters")]
     Name,
     /// Not a PNG of at most [`LOGO_BYTES_MAX`].
-    #[error("branding.logo_png must be a PNG of at most 32 KiB in base64")]
+    #[error("the logo must be a PNG of at most 32 KiB in base64")]
     Logo,
     /// Not `#rrggbb`, or not legible.
-    #[error("branding.{0} must be #rrggbb with a contrast of 4.5 to the page's ground")]
+    #[error("{0} must be #rrggbb with a contrast of 4.5 to the page's ground")]
     Accent(&'static str),
     /// Neither an address nor an https URL.
-    #[error("branding.support must be an e-mail address or an https URL")]
+    #[error("support must be an e-mail address or an https URL")]
     Support,
 }
 
@@ -177,8 +177,13 @@ mod tests {
                 "{colour}"
             );
         }
-        assert_eq!(check(&|b| b.accent_dark = "#0b5cad".to_owned()), Err(BrandingError::Accent("accent_dark")));
-        for support in ["javascript:alert(1)", "http://a.example", "a@b", "\"@a.example", "a b@c.example", "x"] {
+        assert_eq!(
+            check(&|b| b.accent_dark = "#0b5cad".to_owned()),
+            Err(BrandingError::Accent("accent_dark"))
+        );
+        for support in
+            ["javascript:alert(1)", "http://a.example", "a@b", "\"@a.example", "a b@c.example", "x"]
+        {
             assert_eq!(check(&|b| b.support = support.to_owned()), Err(BrandingError::Support), "{support}");
         }
     }

@@ -48,9 +48,9 @@ impl ConsentPolicy {
         let sound = |host: &String| {
             host.contains('.')
                 && host.len() <= 253
-                && host.bytes().all(|byte| {
-                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte)
-                })
+                && host
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte))
         };
         self.known_hosts.len() <= KNOWN_HOSTS_MAX && self.known_hosts.iter().all(sound)
     }

@@ -38,6 +38,11 @@ pub(super) const WORDS: Words = Words {
     mixed_script_warning: "This address mixes letters of different alphabets, as impostors do. Compare it letter by letter.",
     document_changed_warning: "The application's description has changed since you last allowed it.",
 
+    pending_why: "Why do you need it? Your administrator will read this.",
+    pending_send: "Send",
+    pending_thanks: "Thank you. Your administrator can read what you wrote.",
+    pending_tool: "For your administrator",
+
     account_title: "Connected applications",
     account_intro: "These applications can act for you. What you disconnect here can do nothing more from now on.",
     account_none: "No application is connected.",
@@ -71,10 +76,9 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
             "This form cannot be accepted",
             "It was not sent from the page we showed you. Nothing was allowed. Go back to the application and start again.",
         ),
-        Message::AlreadyAnswered => (
-            "You have already answered this request",
-            "Your first answer counts. Return to the application.",
-        ),
+        Message::AlreadyAnswered => {
+            ("You have already answered this request", "Your first answer counts. Return to the application.")
+        }
         Message::GroupNotAllowed => (
             "You may not use this application",
             "Your administrator allows it to some groups only, and you are in none of them.",
@@ -115,6 +119,10 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
             "This application wants to be answered at an unknown address",
             "The address it gave is not one that its maker publishes, so we send nothing there. Tell the people who make the application.",
         ),
+        Message::RedirectKind => (
+            "This application may not be used in this way here",
+            "The rules here do not allow the way in which it wants to be answered. Ask your administrator.",
+        ),
         Message::SignInDenied => (
             "You were not signed in",
             "The sign-in was cancelled or refused, or was not strong enough. Try again, or go back to the application.",
@@ -135,10 +143,9 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
             "There is no such page",
             "The address is not one of ours. If a link led you here, tell the people who made it.",
         ),
-        Message::TooMany => (
-            "Too many attempts",
-            "Somebody is asking for this very often. Wait a minute, then try again.",
-        ),
+        Message::TooMany => {
+            ("Too many attempts", "Somebody is asking for this very often. Wait a minute, then try again.")
+        }
         Message::Denied => (
             "You said no",
             "Nothing was allowed, and the application has not been told who you are. You can close this page.",

@@ -38,6 +38,11 @@ pub(super) const WORDS: Words = Words {
     mixed_script_warning: "Diese Adresse mischt Buchstaben verschiedener Alphabete, wie Betrüger es tun. Vergleichen Sie sie Buchstabe für Buchstabe.",
     document_changed_warning: "Die Beschreibung der Anwendung hat sich geändert, seit Sie sie zuletzt erlaubt haben.",
 
+    pending_why: "Wofür brauchen Sie sie? Ihre Administration liest das.",
+    pending_send: "Absenden",
+    pending_thanks: "Danke. Ihre Administration kann lesen, was Sie geschrieben haben.",
+    pending_tool: "Für Ihre Administration",
+
     account_title: "Verbundene Anwendungen",
     account_intro: "Diese Anwendungen können für Sie handeln. Was Sie hier trennen, kann ab sofort nichts mehr tun.",
     account_none: "Keine Anwendung ist verbunden.",
@@ -114,6 +119,10 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
         Message::RedirectUnknown => (
             "Diese Anwendung möchte die Antwort an eine unbekannte Adresse",
             "Die Adresse ist keine von denen, die ihr Hersteller veröffentlicht, deshalb schicken wir nichts dorthin. Sagen Sie es den Herstellern.",
+        ),
+        Message::RedirectKind => (
+            "Diese Anwendung darf hier nicht auf diese Weise genutzt werden",
+            "Die Regeln hier erlauben nicht, wie sie die Antwort bekommen möchte. Fragen Sie Ihre Administration.",
         ),
         Message::SignInDenied => (
             "Sie wurden nicht angemeldet",

@@ -145,6 +145,7 @@ pub(crate) enum Message {
     ToolWithdrawn,
     ClientUnreachable,
     RedirectUnknown,
+    RedirectKind,
     SignInDenied,
     SignInInvalid,
     SignInUnavailable,
@@ -157,7 +158,7 @@ pub(crate) enum Message {
 
 #[cfg(test)]
 impl Message {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::RequestBroken,
         Self::FlowGone,
         Self::NobodySignedIn,
@@ -173,6 +174,7 @@ impl Message {
         Self::ToolWithdrawn,
         Self::ClientUnreachable,
         Self::RedirectUnknown,
+        Self::RedirectKind,
         Self::SignInDenied,
         Self::SignInInvalid,
         Self::SignInUnavailable,
@@ -225,6 +227,11 @@ pub(crate) struct Words {
     pub(crate) loopback_warning: &'static str,
     pub(crate) mixed_script_warning: &'static str,
     pub(crate) document_changed_warning: &'static str,
+
+    pub(crate) pending_why: &'static str,
+    pub(crate) pending_send: &'static str,
+    pub(crate) pending_thanks: &'static str,
+    pub(crate) pending_tool: &'static str,
 
     pub(crate) account_title: &'static str,
     pub(crate) account_intro: &'static str,
