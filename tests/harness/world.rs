@@ -290,11 +290,15 @@ pub struct Instance {
 impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.raw(request).await).await
+    }
+
+    /// As [`Self::send`], for an answer that is no text.
+    pub async fn raw(&self, request: Request<Body>) -> Response {
         let path = request.uri().path();
         let router =
             if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
-        let response: Response = router.clone().oneshot(request).await.unwrap();
-        Answer::read(response).await
+        router.clone().oneshot(request).await.unwrap()
     }
 
     /// `GET path`, without cookies.

@@ -12,6 +12,7 @@ mod discovery;
 mod documents;
 mod dpop;
 mod keys;
+mod people;
 mod refresh;
 mod revocation;
 mod tidy;
