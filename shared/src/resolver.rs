@@ -385,6 +385,42 @@ impl Resolver {
         Err(Refusal::Unknown)
     }
 
+    /// What the metadata document at `id` said when it was last seen, without fetching; `None` if it never
+    /// was, or if `id` cannot be the URL of one.
+    ///
+    /// # Errors
+    /// [`Refusal`] if our own store fails or the document is no longer acceptable.
+    pub async fn document_at_hand(
+        &self,
+        id: &ClientId,
+        policy: &Policy,
+    ) -> Result<Option<ClientMetadata>, Refusal> {
+        let Ok(url) = MetadataUrl::parse(id, &self.url_rules(policy)) else { return Ok(None) };
+        let known = self.documents.known_without_fetch(&url, policy).await?;
+        Ok(known.map(|known| known.document.metadata.clone()))
+    }
+
+    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
+    /// records already.
+    ///
+    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
+    /// fetch must not be a stranger's to cause (FET-01).
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is remembered of it.
+    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
+        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
+        let known = match self.documents.find(&url, policy, None).await {
+            Ok(known) => known,
+            // What is held back for an administrator does not touch grants: they go on as they were.
+            Err(NoDocument::Held) => {
+                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
+            }
+            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
+        };
+        Ok(known.document.metadata.clone())
+    }
+
     /// A change of the document that revokes: every grant of the tool ends, by its epoch, before anybody is
     /// asked anew. Two instances that do this at once raise it once: the revision decides.
     async fn revoke(
@@ -419,27 +455,6 @@ impl Resolver {
             tracing::warn!(tool = tool.id.as_str(), "withdrawn by its publisher");
         }
         Ok(Refusal::Withdrawn(tool.id.clone()))
-    }
-
-    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
-    /// records already.
-    ///
-    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
-    /// fetch must not be a stranger's to cause (FET-01).
-    ///
-    /// # Errors
-    /// [`Refusal`]; nothing is remembered of it.
-    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
-        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
-        let known = match self.documents.find(&url, policy, None).await {
-            Ok(known) => known,
-            // What is held back for an administrator does not touch grants: they go on as they were.
-            Err(NoDocument::Held) => {
-                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
-            }
-            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
-        };
-        Ok(known.document.metadata.clone())
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {

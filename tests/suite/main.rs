@@ -11,6 +11,7 @@ mod consent;
 mod discovery;
 mod documents;
 mod dpop;
+mod governance;
 mod keys;
 mod people;
 mod refresh;

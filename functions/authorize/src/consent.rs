@@ -16,7 +16,7 @@ use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
-use shared::grant::{ClientProof, Code, Grant, Stage};
+use shared::grant::{ClientProof, Code, Grant, PushedRequest, Stage};
 use shared::http::log::Note;
 use shared::http::page::{page, see_other};
 use shared::oauth::scope::OFFLINE_ACCESS;
@@ -40,14 +40,14 @@ use crate::session::Session;
 use crate::sign_in;
 use crate::words::{Language, Message};
 
-/// The authentication methods that a profile leaves (GOV-03).
+/// The authentication methods of the token endpoint that a profile leaves (GOV-03).
 fn methods(authentication: Authentication) -> Vec<AuthMethod> {
     let proves = |method: &AuthMethod| match authentication {
         Authentication::Optional => true,
         Authentication::Required => *method != AuthMethod::None,
         Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
     };
-    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
+    AuthMethod::SUPPORTED.into_iter().filter(proves).collect()
 }
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
@@ -67,10 +67,21 @@ pub(crate) async fn authorize(
 fn begin(app: &App, headers: &HeaderMap, query: &str) -> Result<(FlowId, Flows), PageError> {
     let params = Params::parse(query)?;
     // Without exactly one client and one redirect URI there is nowhere to report an error to.
-    ClientId::parse(params.get("client_id").ok_or(PageError::ClientIdMissing)?)?;
+    let client_id = params.get("client_id").ok_or(PageError::ClientIdMissing)?;
+    ClientId::parse(client_id)?;
+    let (id, params) = match params.get("request_uri") {
+        // What was pushed is the request; parameters beside it are ignored (RFC 9126 §4). Its id makes it
+        // good for one grant.
+        Some(request_uri) if PushedRequest::is_named_by(request_uri) => {
+            let seal = &app.keys.current().seal;
+            let pushed = PushedRequest::open(request_uri, client_id, app.clock.now(), seal)?;
+            (FlowId::of(pushed.id), Params::from_decoded(pushed.params))
+        }
+        // A reference to somewhere else is refused once there is a redirect URI to say so at (CVE-2020-10770).
+        Some(_) | None => (FlowId::new(app.random.as_ref())?, params),
+    };
     params.get("redirect_uri").ok_or(PageError::RedirectUriMissing)?;
     let flow = Flow::begin(&params, app.clock.now());
-    let id = FlowId::new(app.random.as_ref())?;
     if !Flows::fits(app, id, &flow) {
         return Err(PageError::RequestTooLong);
     }
@@ -253,8 +264,9 @@ impl Walk {
     /// What the client will have to prove at the token endpoint.
     fn proof(&self) -> ClientProof {
         let metadata = &self.client.metadata;
+        let allowed = methods(self.client.profile.authentication);
         ClientProof {
-            declared: metadata.auth_methods.usable(&AuthMethod::SUPPORTED).unwrap_or_default(),
+            declared: metadata.auth_methods.usable(&allowed).unwrap_or_default(),
             method: None,
             dpop_required: metadata.dpop_bound_access_tokens,
             dpop_jkt: self.request.dpop_jkt.clone(),

@@ -6,6 +6,7 @@ use axum::response::Response;
 use shared::aws::{KeyStoreError, StoreError};
 use shared::cimd::documents::NoDocument;
 use shared::client::id::ClientIdError;
+use shared::grant::NotPushed;
 use shared::http::log::{Note, chain};
 use shared::http::page::page;
 use shared::oauth::params::{ParamsError, Repeated};
@@ -35,6 +36,8 @@ pub(crate) enum PageError {
     ClientId(#[from] ClientIdError),
     #[error("redirect_uri is missing or ambiguous")]
     RedirectUriMissing,
+    #[error(transparent)]
+    Pushed(#[from] NotPushed),
     #[error("the request does not fit into a cookie")]
     RequestTooLong,
     #[error("there is no such page")]
@@ -88,7 +91,7 @@ impl PageError {
             | Self::RedirectUriMissing
             | Self::RequestTooLong => (BAD, "invalid_request", Message::RequestBroken),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", Message::NotFound),
-            Self::FlowGone => (BAD, "flow_gone", Message::FlowGone),
+            Self::FlowGone | Self::Pushed(_) => (BAD, "flow_gone", Message::FlowGone),
             Self::NobodySignedIn => (BAD, "login_required", Message::NobodySignedIn),
             Self::FormInvalid | Self::CrossSite => {
                 (StatusCode::FORBIDDEN, "form_refused", Message::FormRefused)

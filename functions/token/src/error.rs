@@ -82,6 +82,12 @@ pub(crate) enum TokenError {
     OtherResource,
     #[error("the resource is not served any more")]
     ResourceGone,
+    #[error("a pushed request refers to another request")]
+    PushedReference,
+    #[error("the pushed request is too long")]
+    PushedTooLong,
+    #[error("the redirect_uri of the pushed request is not one of the client's")]
+    PushedRedirectUri,
     #[error("whoever asks is no resource of ours, or did not prove it")]
     CallerUnknown,
     #[error(transparent)]
@@ -169,6 +175,9 @@ impl TokenError {
             Self::ScopeWider => (Code::InvalidScope, "the scope is wider than what was granted"),
             Self::OtherResource => (Code::InvalidTarget, "the resource is not the granted one"),
             Self::ResourceGone => (Code::InvalidTarget, "the resource is not served any more"),
+            Self::PushedReference => (Code::InvalidRequest, "a pushed request cannot refer to another one"),
+            Self::PushedTooLong => (Code::InvalidRequest, "the pushed request is too long"),
+            Self::PushedRedirectUri => (Code::InvalidRequest, "redirect_uri is not one of the client's"),
             Self::CallerUnknown => (Code::InvalidClient, "only registered resources may ask"),
             Self::Client(error) => client_wire(error),
             Self::Dpop(DpopError::OtherKey) => {
@@ -243,6 +252,8 @@ fn missing(name: &str) -> &'static str {
         "code_verifier" => "code_verifier is missing",
         "refresh_token" => "refresh_token is missing",
         "token" => "token is missing",
+        "redirect_uri" => "redirect_uri is missing",
+        "code_challenge" => "code_challenge is missing",
         _ => "a parameter is missing",
     }
 }

@@ -1,4 +1,4 @@
-//! `/token`, the key set that verifies what it issues, revocation, and introspection.
+//! `/token`, the key set that verifies what it issues, pushed requests, revocation, and introspection.
 
 mod client_auth;
 mod code;
@@ -9,6 +9,7 @@ mod introspect;
 mod issue;
 mod issued;
 mod jws;
+mod par;
 mod refresh;
 mod revoke;
 
@@ -93,6 +94,7 @@ pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let router = Router::new()
         .route(path::TOKEN, post(token).layer(shared::http::cors(&[Method::POST])))
+        .route(path::PAR, post(pushed_authorization).layer(shared::http::cors(&[Method::POST])))
         .route(path::REVOKE, post(revocation).layer(shared::http::cors(&[Method::POST])))
         .route(path::INTROSPECT, post(introspection))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
@@ -145,6 +147,22 @@ async fn revocation(
         revoke::revoke(&app, &params, &presented).await
     };
     revoke.await.unwrap_or_else(TokenError::into_response)
+}
+
+/// `POST /par` (RFC 9126 §2.1).
+async fn pushed_authorization(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let push = async {
+        let params = form(&headers, &body)?;
+        let presented = Presented::read(&headers, query.as_deref(), &params)?;
+        let proof = Proof::read(&app, &headers, path::PAR)?;
+        par::push(&app, &params, &presented, proof.as_ref()).await
+    };
+    push.await.unwrap_or_else(TokenError::into_response)
 }
 
 /// `POST /introspect` (RFC 7662 §2.1).

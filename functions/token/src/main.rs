@@ -57,8 +57,12 @@ async fn start() -> Result<App, StartError> {
     let settings = GuardSettings::new(config.issuer.as_str());
     let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), Arc::clone(&clock))?;
     let random: Arc<dyn Random> = Arc::new(OsRandom);
-    let documents = DocumentStore::new(tables.clone());
-    let copies = Copies::new(Arc::clone(&clock), Arc::clone(&random), Arc::new(fetcher), documents);
+    let copies = Copies::new(
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::new(fetcher),
+        DocumentStore::new(tables.clone()),
+    );
     let records = RecordReader::new(tables.clone());
     let resolver = Resolver::new(
         config.issuer.clone(),

@@ -91,6 +91,28 @@ impl ClientKeySets {
         }
     }
 
+    /// The key set of the client that `metadata` describes as it was last seen, however long ago, without
+    /// fetching: for requests that a stranger could have sent.
+    ///
+    /// # Errors
+    /// [`NoKeys::None`] if it never was seen; otherwise as [`Self::keys_of`].
+    pub async fn known_without_fetch(&self, metadata: &ClientMetadata) -> Result<PublicJwks, NoKeys> {
+        let uri = match &metadata.keys {
+            ClientKeys::None => return Err(NoKeys::None),
+            ClientKeys::Inline(keys) => return Ok(keys.clone()),
+            ClientKeys::Uri(uri) => uri,
+        };
+        let url = Url::parse(uri).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+        if let Some(set) = self.memory.get(url.as_str()).await {
+            return Ok(set.keys.clone());
+        }
+        let key = CopyKey { kind: FetchKind::Keys, url: url.as_str() };
+        let shared: Shared<()> = self.copies.store.read(key).await?;
+        let body = shared.body.ok_or(NoKeys::None)?;
+        let set = read(&body).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+        Ok(set.keys)
+    }
+
     async fn behind(&self, uri: &str, kid: Option<&str>) -> Result<PublicJwks, NoKeys> {
         let url = Url::parse(uri).map_err(|error| NoKeys::Unusable(error.to_string()))?;
         let key = url.as_str();
