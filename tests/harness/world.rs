@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use http_body_util::BodyExt as _;
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
@@ -299,6 +300,15 @@ impl Instance {
         let router =
             if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
         router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// `GET path`, without cookies, where the answer is no text.
+    pub async fn send_for_bytes(&self, path: &str) -> (u16, http::HeaderMap, Vec<u8>) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response: Response = self.authorize.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, bytes.to_vec())
     }
 
     /// `GET path`, without cookies.

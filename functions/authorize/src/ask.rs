@@ -62,6 +62,7 @@ pub(crate) fn present(
         client_id: Some(walk.client.id.as_str()).filter(|_| walk.client.host.is_none()),
         client_name: shown_name(walk),
         name_withheld: withholds_name(walk),
+        logo: walk.logo.as_deref().filter(|_| !withholds_name(walk)),
         redirect_host: HostView::new(walk.target.host()),
         redirect_note: match (walk.target.is_loopback(), walk.target.is_web()) {
             (true, _) => Some(language.words().this_computer),

@@ -178,6 +178,8 @@ pub(crate) struct Walk {
     pub(crate) request: AuthorizationRequest,
     /// What the person allowed this client before.
     pub(crate) earlier: Earlier,
+    /// Digest of the client's logo, where it is to be shown.
+    pub(crate) logo: Option<String>,
 }
 
 impl Walk {
@@ -225,6 +227,11 @@ impl Walk {
             Ok(request) => request,
             Err(error) => return Err(Stop::Redirect(target, error)),
         };
+        // Only the page shows it; a decision does not wait for it.
+        let logo = match shown {
+            None => app.resolver.logo(&client, &policy.policy).await,
+            Some(_) => None,
+        };
         let same = Same {
             redirect_uri: target.uri(),
             resource: &request.resource.resource,
@@ -237,6 +244,7 @@ impl Walk {
             target,
             request: keep_what_was_granted(request, &earlier, &ceilings),
             earlier,
+            logo,
         })
     }
 

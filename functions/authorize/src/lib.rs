@@ -12,6 +12,7 @@ mod discovery;
 mod error;
 mod flow;
 mod look_alike;
+mod logo;
 mod pages;
 mod redirect;
 mod remember;
@@ -27,6 +28,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
@@ -71,6 +73,16 @@ impl App {
     }
 }
 
+/// What this function may do to which table.
+pub const PERMISSIONS: &[Permission] = &[
+    (DOCUMENTS, &[Right::GetItem, Right::PutItem]),
+    (GRANTS, &[Right::PutItem]),
+    (KEYS, &[Right::Scan]),
+    (POLICY, &[Right::GetItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+];
+
 /// Routes of this function: (method, path). Compared with the watch router and the template.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", path::AUTHORIZE),
@@ -84,6 +96,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/sign-in/callback"),
     ("GET", "/style.css"),
     ("GET", "/logo.png"),
+    ("GET", "/logo/{digest}"),
     ("GET", path::METADATA),
 ];
 
@@ -121,6 +134,7 @@ pub fn router(app: App) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))
         .route("/logo.png", get(pages::logo))
+        .route("/logo/{digest}", get(logo::show))
         .route(path::METADATA, get(discovery::metadata).layer(cors))
         .route_layer(from_fn(remember_route))
         .fallback(not_found)

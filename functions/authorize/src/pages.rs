@@ -102,6 +102,8 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) client_name: Option<String>,
     /// Whether it has a name that is not shown.
     pub(crate) name_withheld: bool,
+    /// Digest of its logo (DOC-40).
+    pub(crate) logo: Option<&'a str>,
     /// Where the code goes (CON-01).
     pub(crate) redirect_host: HostView,
     /// What kind of place that is, where it is not a web site.
