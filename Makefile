@@ -1,6 +1,6 @@
 # One word for each thing that is done often; each is one command that also works by itself.
 
-.PHONY: run demo test check interop ci tools validate build deploy watch
+.PHONY: run demo test check interop pages ci tools validate build deploy watch
 
 run: ## the server on http://127.0.0.1:9000, data in memory
 	cargo run -p local
@@ -16,6 +16,9 @@ check: ## what a reviewer would otherwise have to say: format, lints, documentat
 
 interop: ## real MCP clients
 	tests/interop/run
+
+pages: ## pictures of every page, into docs/pages
+	tests/browser/run --pages
 
 ci: ## all of it
 	.ci/run

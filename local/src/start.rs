@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authorize::sign_in::UserAuthenticator;
 use axum::Router;
 use axum::middleware::from_fn;
 use rustls::pki_types::CertificateDer;
@@ -38,7 +39,7 @@ use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
 use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
 use crate::seed::{PolicyChanges, Seed, SeedError};
-use crate::sign_in::LocalSignIn;
+use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
 
 /// For how long a stop waits for requests that run: the longest honest one waits five seconds for a
@@ -60,6 +61,8 @@ pub struct Config {
     pub roots: Vec<CertificateDer<'static>>,
     /// Names on this machine that documents may be fetched from.
     pub development: Vec<DevelopmentHost>,
+    /// Where people sign in; by user name alone, if missing.
+    pub upstream: Option<Upstream>,
 }
 
 impl Default for Config {
@@ -72,6 +75,7 @@ impl Default for Config {
             policy: PolicyChanges::default(),
             roots: Vec::new(),
             development: Vec::new(),
+            upstream: None,
         }
     }
 }
@@ -80,7 +84,7 @@ impl Config {
     /// What the switches ask for; reads the files that they name.
     ///
     /// # Errors
-    /// [`StartError::Seed`] or [`StartError::Root`] naming the switch.
+    /// [`StartError::Seed`], [`StartError::Root`] or [`StartError::Upstream`] naming the switch.
     pub fn from_args(args: &Args) -> Result<Self, StartError> {
         let seed = args.seed.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
         let mut roots = Vec::new();
@@ -102,6 +106,7 @@ impl Config {
             policy: PolicyChanges { seed, resources: args.resource.clone(), settings: args.set.clone() },
             roots,
             development: args.resolve.iter().map(|resolve| resolve.development_host().clone()).collect(),
+            upstream: Upstream::from_args(args)?,
         })
     }
 }
@@ -185,6 +190,9 @@ pub enum StartError {
     /// The system's signals cannot be listened for.
     #[error("signals: {0}")]
     Signal(#[source] io::Error),
+    /// The provider that signs people in cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The fetcher cannot be made.
     #[error("document fetcher: {0}")]
     Fetcher(#[from] GuardError),
@@ -287,6 +295,10 @@ async fn router(
     dynamodb: &DynamoDb,
     wrap: &Arc<LocalKeyWrap>,
 ) -> Result<Router, StartError> {
+    let authenticator: Arc<dyn UserAuthenticator> = match &config.upstream {
+        Some(upstream) => Arc::new(upstream.open(issuer, Arc::clone(&outside.random))?),
+        None => Arc::new(LocalSignIn),
+    };
     let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
@@ -331,7 +343,7 @@ async fn router(
         registrations: registrations.clone(),
         policies: Arc::clone(&policies),
         resolver: Arc::clone(&resolver),
-        authenticator: Arc::new(LocalSignIn),
+        authenticator,
     });
     let register = register::router(register::App {
         issuer: issuer.clone(),

@@ -4,12 +4,14 @@
 
 mod browser;
 mod client;
+mod provider;
 mod response;
 mod signer;
 mod world;
 
 pub use browser::Browser;
 pub use client::{CHALLENGE, CLIENT_ID, LOOPBACK_CLIENT_ID, Request, Tokens, VERIFIER, form, token_request};
+pub use provider::{ProviderDouble, ProviderKey, UPSTREAM_CLIENT_ID, basic_authorization};
 pub use response::Answer;
 pub use signer::Signer;
 pub use world::{ISSUER, Instance, RESOURCE, RESOURCE_SECRET, World, document, loopback_document, sha256};

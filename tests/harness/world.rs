@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use authorize::sign_in::UserAuthenticator;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -55,6 +56,7 @@ pub struct World {
     /// What the metadata hosts answer; counts.
     pub fetcher: Arc<ScriptedFetcher>,
     embedded: Embedded,
+    authenticator: Arc<dyn UserAuthenticator>,
     /// What the keys are wrapped with; can be switched off.
     pub wrap: Arc<BreakableWrap>,
 }
@@ -79,7 +81,12 @@ impl World {
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
         assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
-        Self { clock, fetcher, embedded, wrap }
+        Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap }
+    }
+
+    /// From now on instances sign people in with `authenticator`.
+    pub fn sign_in_at(&mut self, authenticator: Arc<dyn UserAuthenticator>) {
+        self.authenticator = authenticator;
     }
 
     /// Another instance of the server: own memory, same database, its keys at hand.
@@ -143,7 +150,7 @@ impl World {
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             resolver: Arc::clone(&resolver),
-            authenticator: Arc::new(LocalSignIn),
+            authenticator: Arc::clone(&self.authenticator),
         };
         let register = register::App {
             issuer: issuer.clone(),
@@ -298,6 +305,11 @@ pub struct Instance {
 impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.raw(request).await).await
+    }
+
+    /// As [`Self::send`], for an answer that is no text.
+    pub async fn raw(&self, request: Request<Body>) -> Response {
         let path = request.uri().path();
         let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, route)| *route == path);
         let router = if is_of(token::ROUTES) {
@@ -307,8 +319,7 @@ impl Instance {
         } else {
             &self.authorize
         };
-        let response: Response = router.clone().oneshot(request).await.unwrap();
-        Answer::read(response).await
+        router.clone().oneshot(request).await.unwrap()
     }
 
     /// `GET path`, without cookies, where the answer is no text.

@@ -1,5 +1,6 @@
 //! Every call to AWS: the stores on DynamoDB, and KMS.
 
+mod connections;
 mod documents;
 mod dynamodb;
 mod failures;
@@ -17,6 +18,7 @@ mod replays;
 pub mod table;
 mod tools;
 
+pub use connections::{CONNECTIONS_MAX, Connection};
 pub use documents::{
     Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting,
     StoredBody, StoredFailure,

@@ -84,6 +84,13 @@ impl PolicyStore {
         Ok(policy)
     }
 
+    /// The policy as last read by this process, however long ago: for how pages look, never for what they
+    /// allow. Reads nothing.
+    pub fn last_known(&self) -> Option<Arc<PolicyInForce>> {
+        let copy = self.copy.read().unwrap_or_else(PoisonError::into_inner);
+        copy.as_ref().map(|(_, policy)| Arc::clone(policy))
+    }
+
     async fn read(&self) -> Result<PolicyInForce, StoreError> {
         let Some(item) = self.item(CURRENT).await? else { return Ok(PolicyInForce::default()) };
         let policy =

@@ -32,13 +32,26 @@ pub const GRANTS: Table = Table {
     name: "grants",
     key: "id",
     ttl: Some("expires_at"),
-    indexes: &[Index {
-        name: GRANTS_BY_TOOL,
-        key: "tool",
-        sort: Some("subject"),
-        include: Some(&["stage", "idle_expires_at"]),
-    }],
+    indexes: &[
+        Index {
+            name: GRANTS_BY_TOOL,
+            key: "tool",
+            sort: Some("subject"),
+            include: Some(&["stage", "idle_expires_at"]),
+        },
+        Index {
+            name: GRANTS_BY_SUBJECT,
+            key: "subject",
+            sort: Some("client_id"),
+            // Nothing that changes with a refresh, so that a refresh writes no index.
+            include: Some(&["stage", "redirect_uri", "resource", "scope", "document_digest"]),
+        },
+    ],
 };
+
+/// Finds the grants of a person, all or with one client: for showing them, never for honouring a
+/// credential (FM021).
+pub const GRANTS_BY_SUBJECT: &str = "by_subject";
 
 /// Finds the grants of a tool: for counting and listing, never for honouring a credential (FM021).
 pub const GRANTS_BY_TOOL: &str = "by_tool";

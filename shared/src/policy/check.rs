@@ -30,7 +30,17 @@ impl Policy {
         refuse_spanning(&Place::top().member("metadata_documents").member("allow"), &self.documents.allow)?;
         self.check_profiles()?;
         self.check_registration()?;
-        self.check_adoption()
+        self.check_adoption()?;
+        self.check_pages()
+    }
+
+    fn check_pages(&self) -> Checked {
+        let hosts = Place::top().member("consent").member("known_hosts");
+        if !self.consent.has_sound_hosts() {
+            return Err(PolicyError::at(hosts, PolicyFault::KnownHosts));
+        }
+        let refuse = |error| PolicyError::at(Place::top().member("branding"), PolicyFault::Branding(error));
+        self.branding.check().map_err(refuse)
     }
 
     fn check_resources(&self) -> Checked {
