@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use http_body_util::BodyExt as _;
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
@@ -307,6 +308,15 @@ impl Instance {
         };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
+    }
+
+    /// `GET path`, without cookies, where the answer is no text.
+    pub async fn send_for_bytes(&self, path: &str) -> (u16, http::HeaderMap, Vec<u8>) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response: Response = self.authorize.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, bytes.to_vec())
     }
 
     /// `GET path`, without cookies.

@@ -148,6 +148,8 @@ struct Walk {
     client: Client,
     target: RedirectTarget,
     request: AuthorizationRequest,
+    /// Digest of the client's logo, where it is to be shown.
+    logo: Option<String>,
 }
 
 impl Walk {
@@ -193,7 +195,12 @@ impl Walk {
             Ok(request) => request,
             Err(error) => return Err(Stop::Redirect(target, error)),
         };
-        Ok(Self { policy, client, target, request })
+        // Only the page shows it; a decision does not wait for it.
+        let logo = match shown {
+            None => app.resolver.logo(&client, &policy.policy).await,
+            Some(_) => None,
+        };
+        Ok(Self { policy, client, target, request, logo })
     }
 
     /// What the person is asked to approve, in a form that can be compared.
@@ -270,6 +277,7 @@ fn present(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk, c
     let html = ConsentPage {
         client_host: walk.client.host.as_deref(),
         client_name: walk.client_name(),
+        logo: walk.logo.as_deref(),
         redirect_host: walk.target.host(),
         loopback: walk.target.is_loopback(),
         resource_name: &resource.display_name(),

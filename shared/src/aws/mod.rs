@@ -3,6 +3,7 @@
 mod documents;
 mod dynamodb;
 mod grants;
+mod invoke;
 mod item;
 pub mod keyring;
 mod keys;
@@ -21,6 +22,7 @@ pub use documents::{
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
+pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
