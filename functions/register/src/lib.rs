@@ -22,6 +22,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::post;
+use shared::aws::table::{KEYS, POLICY, Permission, RATES, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{Addition, Keyring, PolicyStore, RecordReader, Records, RegistrationStore, Wanted};
 use shared::client::derived_secret;
 use shared::client::registration::Registration;
@@ -62,6 +63,15 @@ pub struct App {
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
 }
+
+/// What this function may do with which table, as [`App`] uses them.
+pub const PERMISSIONS: &[Permission] = &[
+    (KEYS, &[Right::Scan]),
+    (POLICY, &[Right::GetItem]),
+    (RATES, &[Right::UpdateItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+    (TOOLS, &[Right::BatchGetItem]),
+];
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
 pub const ROUTES: &[(&str, &str)] = &[("POST", path::REGISTER)];

@@ -5,49 +5,22 @@ use std::sync::Arc;
 
 use axum::middleware::from_fn;
 use register::{App, Rates, of_lambda, router};
-use shared::aws::{
-    DynamoDb, KeyStore, Keyring, KmsWrap, PolicyStore, RateStore, RecordReader, RegistrationStore, connect,
-};
-use shared::clock::{Clock, SystemClock};
-use shared::config::{Config, ConfigError};
-use shared::jose::KeyWrap;
-use shared::random::OsRandom;
+use shared::aws::{PolicyStore, RateStore, RecordReader, RegistrationStore};
+use shared::lambda::Start;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    shared::http::log::to_stdout();
-    let app = match start().await {
-        Ok(app) => app,
-        Err(error) => {
-            eprintln!("register: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match lambda_http::run(router(app).layer(from_fn(of_lambda))).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("register: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Reads the configuration and connects; nothing is sent yet, so an outage cannot stop the start (FM036).
-async fn start() -> Result<App, ConfigError> {
-    let config = Config::from_env()?;
-    let kms_key_id = config.require_kms_key_id()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tables = DynamoDb::new(connect(config.dynamodb_endpoint.as_deref()).await, config.table_prefix);
-    let wrap: Arc<dyn KeyWrap> = Arc::new(KmsWrap::connect(kms_key_id, config.kms_endpoint.as_deref()).await);
-    let store = KeyStore::new(tables.clone(), config.issuer.clone());
-    Ok(App {
-        issuer: config.issuer,
-        clock: Arc::clone(&clock),
-        random: Arc::new(OsRandom),
-        keys: Arc::new(Keyring::new(store, wrap, clock)),
-        records: RecordReader::new(tables.clone()),
-        registrations: RegistrationStore::new(tables.clone()),
-        rates: Arc::new(Rates::new(RateStore::new(tables.clone()))),
-        policies: Arc::new(PolicyStore::new(tables)),
+fn main() -> ExitCode {
+    shared::lambda::serve("register", async |start: Start| {
+        let tables = start.tables().await;
+        let app = App {
+            keys: start.keyring(&tables).await?,
+            issuer: start.config.issuer,
+            clock: start.clock,
+            random: start.random,
+            records: RecordReader::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
+            rates: Arc::new(Rates::new(RateStore::new(tables.clone()))),
+            policies: Arc::new(PolicyStore::new(tables)),
+        };
+        Ok(router(app).layer(from_fn(of_lambda)))
     })
 }

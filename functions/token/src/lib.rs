@@ -26,7 +26,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS};
+use shared::aws::table::{
+    DOCUMENTS, FAILURES, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS,
+};
 use shared::aws::{
     GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
@@ -98,10 +100,11 @@ impl App {
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
     (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
+    (FAILURES, &[Right::UpdateItem]),
     (GRANTS, &[Right::BatchGetItem, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
-    (REGISTRATIONS, &[Right::BatchGetItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::UpdateItem]),
     (REPLAYS, &[Right::PutItem]),
     (TOOLS, &[Right::BatchGetItem, Right::UpdateItem]),
 ];
