@@ -3,7 +3,7 @@
 //! Layers, from the ground up; imports only point down (`tests/suite/tidy.rs` checks it):
 //! ground (`clock`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `tool`,
 //! `policy`, `grant`, `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
-//! edge (`http`, `config`).
+//! edge (`http`, `config`, `lambda`).
 
 pub mod aws;
 pub mod cimd;
@@ -14,6 +14,7 @@ pub mod fetch;
 pub mod grant;
 pub mod http;
 pub mod jose;
+pub mod lambda;
 pub mod oauth;
 pub mod policy;
 pub mod random;

@@ -20,6 +20,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
@@ -63,6 +64,16 @@ impl App {
         Cookies::new(&self.issuer)
     }
 }
+
+/// What this function may do to which table.
+pub const PERMISSIONS: &[Permission] = &[
+    (DOCUMENTS, &[Right::GetItem, Right::PutItem]),
+    (GRANTS, &[Right::PutItem]),
+    (KEYS, &[Right::Scan]),
+    (POLICY, &[Right::GetItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+];
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
 pub const ROUTES: &[(&str, &str)] = &[

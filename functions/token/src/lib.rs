@@ -26,6 +26,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use shared::aws::table::{GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
@@ -89,6 +90,15 @@ impl App {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 }
+
+/// What this function may do to which table.
+pub const PERMISSIONS: &[Permission] = &[
+    (GRANTS, &[Right::BatchGetItem, Right::UpdateItem]),
+    (KEYS, &[Right::Scan]),
+    (POLICY, &[Right::GetItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem]),
+    (TOOLS, &[Right::BatchGetItem, Right::UpdateItem]),
+];
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
 pub const ROUTES: &[(&str, &str)] = &[

@@ -4,6 +4,7 @@ mod documents;
 mod dynamodb;
 mod failures;
 mod grants;
+mod invoke;
 mod item;
 pub mod keyring;
 mod keys;
@@ -22,6 +23,7 @@ pub use documents::{
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use failures::FailureStore;
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
+pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
