@@ -297,6 +297,7 @@ async fn the_functions_use_the_rights_that_they_name() {
         let tokens = Tokens::of(&tokens.refresh(&instance, CLIENT_ID).await);
         tokens.refresh(&instance, CLIENT_ID).await.assert_status(200);
         token.extend(instance.calls.take_rights());
+        world.clock.advance(Duration::from_secs(2 * 60 * 60));
     }
     let unused = |used, permissions| {
         let (used, declared) = (as_named(used, "test-"), declared(permissions));
