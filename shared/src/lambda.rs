@@ -11,10 +11,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::header::HOST;
+use axum::middleware::map_request;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use lambda_http::request::LambdaRequest;
+use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, service_fn};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
@@ -31,6 +33,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::fetch::Fetcher;
 use crate::http::log;
+use crate::http::source::Source;
 use crate::jose::KeyWrap;
 use crate::random::{OsRandom, Random};
 use crate::resolver::Resolver;
@@ -125,7 +128,7 @@ where
             .map_request(|event: LambdaEvent<ApiGatewayV2httpRequest>| {
                 LambdaEvent::new(from_gateway(event.payload), event.context)
             })
-            .service(Adapter::from(router));
+            .service(Adapter::from(router.layer(map_request(with_source))));
         Ok(async move { lambda_runtime::run(service).await })
     })
 }
@@ -143,6 +146,16 @@ pub fn from_gateway(mut event: ApiGatewayV2httpRequest) -> LambdaRequest {
     event.headers.remove(HOST);
     event.headers.remove("x-forwarded-proto");
     LambdaRequest::ApiGatewayV2(event)
+}
+
+/// Notes the address that the gateway saw; whatever a header says about it is a stranger's word.
+async fn with_source(mut request: Request) -> Request {
+    if let Some(RequestContext::ApiGatewayV2(context)) = request.extensions().get()
+        && let Some(address) = context.http.source_ip.as_deref().and_then(|text| text.parse().ok())
+    {
+        request.extensions_mut().insert(Source::of(address));
+    }
+    request
 }
 
 /// Runs a function that is invoked with one JSON event and answers with JSON, until Lambda ends the process.

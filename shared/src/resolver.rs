@@ -6,6 +6,7 @@ use std::pin::Pin;
 use crate::aws::{Change, Changed, RecordReader, Records, StoreError, ToolStore, Wanted};
 use crate::cimd::document::DocumentDigest;
 use crate::cimd::documents::{Documents, NoDocument};
+use crate::cimd::logo::Logos;
 use crate::client::id::{ClientId, ClientUrlError, MetadataUrl, UrlRules};
 use crate::client::metadata::ClientMetadata;
 use crate::client::registration::Registration;
@@ -13,7 +14,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
 use crate::oauth::Issuer;
-use crate::policy::{Block, ClientFacts, DocumentDecision, DocumentRefusal, Policy, Profile};
+use crate::policy::{
+    Block, ClientFacts, DocumentDecision, DocumentRefusal, Logos as LogoPolicy, Policy, Profile,
+};
 use crate::tool::{Mechanism, Status, Tool, ToolId};
 
 /// A client, known well enough to ask a person about it.
@@ -284,6 +287,7 @@ pub struct Resolver {
     records: RecordReader,
     tools: ToolStore,
     documents: std::sync::Arc<Documents>,
+    logos: Logos,
     sources: Vec<Box<dyn ClientSource>>,
     development: Vec<DevelopmentHost>,
 }
@@ -305,13 +309,14 @@ impl Resolver {
         tools: ToolStore,
         development: Vec<DevelopmentHost>,
     ) -> Self {
+        let logos = Logos::new(documents.copies().clone());
         let documents = std::sync::Arc::new(documents);
         let sources: Vec<Box<dyn ClientSource>> = vec![
             Box::new(PreRegistered { documents: std::sync::Arc::clone(&documents) }),
             Box::new(MetadataDocuments { documents: std::sync::Arc::clone(&documents) }),
             Box::new(Dynamic),
         ];
-        Self { issuer, clock, records, tools, documents, sources, development }
+        Self { issuer, clock, records, tools, documents, logos, sources, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
@@ -383,6 +388,27 @@ impl Resolver {
             }
         }
         Err(Refusal::Unknown)
+    }
+
+    /// The digest of the client's logo, if the policy lets a page show it (DOC-43) and there is one.
+    pub async fn logo(&self, client: &Client, policy: &Policy) -> Option<String> {
+        let is_approved = client.mechanism == Mechanism::PreRegistered
+            || client.record.as_ref().is_some_and(|tool| tool.reviewed.is_some());
+        let is_shown = match policy.documents.logos {
+            LogoPolicy::Off => false,
+            LogoPolicy::Approved => is_approved,
+            LogoPolicy::All => true,
+        };
+        let logo_uri = client.metadata.logo_uri.as_deref().filter(|_| is_shown)?;
+        Some(self.logos.digest(logo_uri).await?.to_string())
+    }
+
+    /// The re-encoded logo with `digest`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is not understood.
+    pub async fn logo_png(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.logos.png(digest).await
     }
 
     /// What the metadata document at `id` said when it was last seen, without fetching; `None` if it never

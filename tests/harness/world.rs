@@ -8,12 +8,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use http_body_util::BodyExt as _;
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, ToolStore,
+    DocumentStore, DynamoDb, FailureStore, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
+    RateStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -144,6 +145,16 @@ impl World {
             resolver: Arc::clone(&resolver),
             authenticator: Arc::new(LocalSignIn),
         };
+        let register = register::App {
+            issuer: issuer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            keys: Arc::clone(&keys),
+            records: records.clone(),
+            registrations: RegistrationStore::new(tables.clone()),
+            rates: Arc::new(register::Rates::new(RateStore::new(tables.clone()))),
+            policies: Arc::clone(&policies),
+        };
         let token = token::App {
             issuer,
             clock,
@@ -152,13 +163,16 @@ impl World {
             grants: GrantStore::new(tables.clone()),
             records,
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             replays: ReplayStore::new(tables.clone()),
+            failures: token::Failures::new(FailureStore::new(tables.clone())),
             resolver,
             client_keys: client_keys.clone(),
         };
         Instance {
             authorize: authorize::router(authorize),
+            register: register::router(register),
             token: token::router(token),
             calls,
             keys,
@@ -265,6 +279,7 @@ impl KeyWrap for BreakableWrap {
 #[derive(Clone)]
 pub struct Instance {
     authorize: Router,
+    register: Router,
     token: Router,
     /// What it sent to DynamoDB.
     pub calls: Calls,
@@ -284,10 +299,25 @@ impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();
-        let router =
-            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
+        let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, route)| *route == path);
+        let router = if is_of(token::ROUTES) {
+            &self.token
+        } else if is_of(register::ROUTES) {
+            &self.register
+        } else {
+            &self.authorize
+        };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
+    }
+
+    /// `GET path`, without cookies, where the answer is no text.
+    pub async fn send_for_bytes(&self, path: &str) -> (u16, http::HeaderMap, Vec<u8>) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response: Response = self.authorize.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, bytes.to_vec())
     }
 
     /// `GET path`, without cookies.

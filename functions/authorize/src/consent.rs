@@ -2,6 +2,7 @@
 //! decision.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -23,7 +24,7 @@ use shared::oauth::{AuthorizationErrorCode, Params};
 use shared::policy::Authentication;
 use shared::resolver::{Client, Refusal};
 use shared::seal::Purpose;
-use shared::tool::{Ceiling, Introduced, Status, Tool, ToolId};
+use shared::tool::{Ceiling, Introduced, Mechanism, Status, Tool, ToolId};
 
 use crate::App;
 use crate::approval;
@@ -35,14 +36,14 @@ use crate::request::{AuthorizationRequest, RequestError};
 use crate::session::Session;
 use crate::sign_in;
 
-/// The authentication methods of the token endpoint that a profile leaves (GOV-03).
+/// The authentication methods that a profile leaves (GOV-03).
 fn methods(authentication: Authentication) -> Vec<AuthMethod> {
     let proves = |method: &AuthMethod| match authentication {
         Authentication::Optional => true,
         Authentication::Required => *method != AuthMethod::None,
         Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
     };
-    AuthMethod::SUPPORTED.into_iter().filter(proves).collect()
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
 }
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
@@ -147,6 +148,8 @@ struct Walk {
     client: Client,
     target: RedirectTarget,
     request: AuthorizationRequest,
+    /// Digest of the client's logo, where it is to be shown.
+    logo: Option<String>,
 }
 
 impl Walk {
@@ -192,7 +195,12 @@ impl Walk {
             Ok(request) => request,
             Err(error) => return Err(Stop::Redirect(target, error)),
         };
-        Ok(Self { policy, client, target, request })
+        // Only the page shows it; a decision does not wait for it.
+        let logo = match shown {
+            None => app.resolver.logo(&client, &policy.policy).await,
+            Some(_) => None,
+        };
+        Ok(Self { policy, client, target, request, logo })
     }
 
     /// What the person is asked to approve, in a form that can be compared.
@@ -269,6 +277,7 @@ fn present(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk, c
     let html = ConsentPage {
         client_host: walk.client.host.as_deref(),
         client_name: walk.client_name(),
+        logo: walk.logo.as_deref(),
         redirect_host: walk.target.host(),
         loopback: walk.target.is_loopback(),
         resource_name: &resource.display_name(),
@@ -386,6 +395,27 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
     }
 }
 
+/// For how long a registration that made itself lives on from now.
+async fn idle(app: &App) -> Result<Duration, PageError> {
+    Ok(app.policies.current(app.clock.as_ref()).await?.policy.registration.idle())
+}
+
+/// Brings in a tool with the client's registration: the one that the client made itself before, or a new one.
+pub(crate) async fn bring_in(
+    app: &App,
+    client: &Client,
+    new: &Tool,
+    registration: &Registration,
+) -> Result<Introduction, PageError> {
+    Ok(match &client.registration {
+        Some(known) if known.mechanism == Mechanism::Dynamic => {
+            let ends_at = new.introduced.at.plus(idle(app).await?);
+            app.tools.introduce_registered(new, known, ends_at).await?
+        }
+        Some(_) | None => app.tools.introduce(new, registration).await?,
+    })
+}
+
 /// The tool and epoch that a grant is made under. The first consent to an unknown tool brings in tool and
 /// registration; somebody else may do the same at this moment, and an administrator may have disabled it
 /// meanwhile, so what is there counts.
@@ -402,12 +432,15 @@ async fn introduce(
             app.registrations.add(&registration, now).await?;
         }
         app.tools.note_use(record, now).await?;
+        if let Some(known) = &client.registration {
+            app.registrations.note_use(known, now, idle(app).await?).await?;
+        }
         return Ok((record.id.clone(), record.epoch));
     }
     let mut new =
         Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
     new.last_used_at = Some(now);
-    if app.tools.introduce(&new, &registration).await? == Introduction::New {
+    if bring_in(app, client, &new, &registration).await? == Introduction::New {
         return Ok((new.id, new.epoch));
     }
     let mut found = app.records.tools(&client.tool).await?;

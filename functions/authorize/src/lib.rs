@@ -8,6 +8,7 @@ mod consent;
 mod discovery;
 mod error;
 mod flow;
+mod logo;
 mod pages;
 mod redirect;
 mod request;
@@ -71,7 +72,7 @@ pub const PERMISSIONS: &[Permission] = &[
     (GRANTS, &[Right::PutItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
-    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
 ];
 
@@ -84,6 +85,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/sign-in/callback"),
     ("POST", "/sign-in/callback"),
     ("GET", "/style.css"),
+    ("GET", "/logo/{digest}"),
     ("GET", path::METADATA),
 ];
 
@@ -110,6 +112,7 @@ pub fn router(app: App) -> Router {
         .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))
+        .route("/logo/{digest}", get(logo::show))
         .route(path::METADATA, get(discovery::metadata).layer(cors))
         .route_layer(from_fn(remember_route))
         .with_state(app);

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::aws::{GrantStore, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::aws::{
+    FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+};
 use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
-use token::{App, router};
+use token::{App, Failures, router};
 
 fn main() -> ExitCode {
     shared::lambda::serve("token", async |start: Start| {
@@ -21,8 +23,10 @@ fn main() -> ExitCode {
             grants: GrantStore::new(tables.clone()),
             records: RecordReader::new(tables.clone()),
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables.clone())),
-            replays: ReplayStore::new(tables),
+            replays: ReplayStore::new(tables.clone()),
+            failures: Failures::new(FailureStore::new(tables)),
             client_keys: ClientKeySets::new(copies),
         }))
     })
