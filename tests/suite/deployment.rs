@@ -19,9 +19,10 @@ use tests::{Browser, CLIENT_ID, ISSUER, Request, Tokens, World, token_request};
 use crate::tidy::root;
 
 /// Every function with its routes and permissions.
-const FUNCTIONS: [(&str, &[(&str, &str)], &[Permission]); 4] = [
+const FUNCTIONS: [(&str, &[(&str, &str)], &[Permission]); 5] = [
     ("authorize", authorize::ROUTES, authorize::PERMISSIONS),
     ("fetch", &[], fetch::PERMISSIONS),
+    ("register", register::ROUTES, register::PERMISSIONS),
     ("steward", &[], steward::PERMISSIONS),
     ("token", token::ROUTES, token::PERMISSIONS),
 ];
@@ -204,6 +205,7 @@ fn each_role_allows_what_its_function_does_and_nothing_else() {
             "authorize" | "token" => {
                 pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")])
             }
+            "register" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
             "steward" => pairs(&[("kms:Encrypt", "WrappingKey.Arn")]),
             _ => BTreeSet::new(),
         });
@@ -297,21 +299,26 @@ async fn the_functions_use_the_rights_that_they_name() {
         let tokens = Tokens::of(&tokens.refresh(&instance, CLIENT_ID).await);
         tokens.refresh(&instance, CLIENT_ID).await.assert_status(200);
         token.extend(instance.calls.take_rights());
+        world.clock.advance(Duration::from_secs(2 * 60 * 60));
     }
     let unused = |used, permissions| {
         let (used, declared) = (as_named(used, "test-"), declared(permissions));
         assert_eq!(used.difference(&declared).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
         declared.difference(&used).cloned().collect::<BTreeSet<_>>()
     };
-    assert_eq!(unused(authorize, authorize::PERMISSIONS), BTreeSet::new());
+    let registered = pairs(&[("dynamodb:UpdateItem", "RegistrationsTable.Arn")]);
+    assert_eq!(unused(authorize, authorize::PERMISSIONS), registered);
     // Confidential clients and proofs of possession have stories of their own.
-    let confidential = pairs(&[
+    let elsewhere = pairs(&[
         ("dynamodb:GetItem", "DocumentsTable.Arn"),
         ("dynamodb:PutItem", "DocumentsTable.Arn"),
         ("dynamodb:UpdateItem", "DocumentsTable.Arn"),
         ("dynamodb:PutItem", "ReplaysTable.Arn"),
+        ("dynamodb:UpdateItem", "FailuresTable.Arn"),
+        // So have registrations that made themselves.
+        ("dynamodb:UpdateItem", "RegistrationsTable.Arn"),
     ]);
-    assert_eq!(unused(token, token::PERMISSIONS), confidential);
+    assert_eq!(unused(token, token::PERMISSIONS), elsewhere);
 }
 
 /// Idea behind the cap on the fetch function: being turned away by it is nobody's fault.

@@ -229,6 +229,7 @@ def the_discovery_document_names_this_issuer(watch: Watch):
 def a_function_without_its_environment_does_not_start(watch: Watch):
     """FM055: every setting that a function cannot do without, in turn."""
     required = {"fetch": ["ISSUER"], "token": ["ISSUER", "KMS_KEY_ID", "FETCH_FUNCTION"], "steward": ["ISSUER", "KMS_KEY_ID"]}
+    required["register"] = ["ISSUER", "KMS_KEY_ID"]
     required["authorize"] = ["ISSUER", "KMS_KEY_ID", "FETCH_FUNCTION", "UPSTREAM_ISSUER", "UPSTREAM_CLIENT_ID"]
     for name in watch.names:
         for setting in required[name]:

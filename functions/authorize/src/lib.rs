@@ -79,7 +79,7 @@ pub const PERMISSIONS: &[Permission] = &[
     (GRANTS, &[Right::PutItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
-    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
 ];
 
