@@ -75,7 +75,7 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
-    (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
+    (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::UpdateItem]),
     (GRANTS, &[Right::PutItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
