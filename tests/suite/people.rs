@@ -3,9 +3,7 @@
 use serde_json::json;
 use shared::grant::{GrantId, Warning};
 use shared::policy::Policy;
-use tests::{
-    Answer, Browser, CLIENT_ID, Instance, Request, Tokens, World, document, form, token_request,
-};
+use tests::{Answer, Browser, CLIENT_ID, Instance, Request, Tokens, World, document, form, token_request};
 
 async fn signed_in(world: &World) -> Browser {
     Browser::signed_in(&world.instance().await, "ada").await
@@ -71,10 +69,8 @@ async fn consent_is_never_remembered_on_loopback() {
     let mut browser = signed_in(&world).await;
     let request = Request::loopback(4000);
     let code = browser.authorize(&request).await;
-    let changes = [
-        ("client_id", tests::LOOPBACK_CLIENT_ID),
-        ("redirect_uri", "http://localhost:4000/callback"),
-    ];
+    let changes =
+        [("client_id", tests::LOOPBACK_CLIENT_ID), ("redirect_uri", "http://localhost:4000/callback")];
     token_request(&browser.instance, &code, &changes).await.assert_status(200);
     assert!(asked(&browser.get(&request.path()).await));
     let silent = browser.get(&request.with("prompt", "none").path()).await;
@@ -133,7 +129,8 @@ async fn what_is_disconnected_ends_at_once_and_is_not_remembered() {
     for shown in ["app.example.com", "Example Agent", "Notes", "read your notes", "today"] {
         assert!(page.body.contains(shown), "{shown} in {}", page.body);
     }
-    let grant = page.body.split("name=\"grant\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let grant =
+        page.body.split("name=\"grant\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let answer = disconnect(&mut browser, ("grant", &grant)).await;
     assert_eq!(answer.header("location"), "/account?revoked");
     tokens.refresh(&browser.instance, CLIENT_ID).await.assert_status(400);
@@ -170,7 +167,8 @@ async fn after_a_no_to_an_unknown_web_site_the_person_stays_here() {
     let page = browser.get(&Request::default().path()).await;
     let answer = browser.decide(&page, "deny").await;
     answer.assert_page(200);
-    let link = answer.body.split("href=\"https://app.example.com/").nth(1).unwrap().split('"').next().unwrap();
+    let link =
+        answer.body.split("href=\"https://app.example.com/").nth(1).unwrap().split('"').next().unwrap();
     for part in ["error=access_denied", "state=the+state", "iss=https%3A%2F%2Fas.example"] {
         assert!(link.contains(part), "{part} in {link}");
     }
