@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use authorize::sign_in::UserAuthenticator;
 use axum::Router;
+use axum::middleware::from_fn;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, StoreError, ToolStore,
+    self, DocumentStore, FailureStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RateStore,
+    RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -35,7 +36,7 @@ use tokio::task::JoinHandle;
 use crate::args::Args;
 use crate::data::{DataFile, DataFileError};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
-use crate::front_door;
+use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
 use crate::seed::{PolicyChanges, Seed, SeedError};
 use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
@@ -265,6 +266,7 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
     };
 
     let (stop, stopped) = oneshot::channel::<()>();
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async {
         // Sent or dropped: either way the owner wants no more.
         stopped.await.ok();
@@ -326,7 +328,9 @@ async fn router(
     );
     let resolver = Arc::new(resolver);
     let replays = ReplayStore::new(tables.clone());
+    let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let registrations = RegistrationStore::new(tables.clone());
+    let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
     let grants = GrantStore::new(tables);
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
@@ -336,11 +340,22 @@ async fn router(
         grants: grants.clone(),
         records: records.clone(),
         tools: tools.clone(),
-        registrations,
+        registrations: registrations.clone(),
         policies: Arc::clone(&policies),
         resolver: Arc::clone(&resolver),
         authenticator,
     });
+    let register = register::router(register::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        keys: Arc::clone(&keys),
+        records: records.clone(),
+        registrations: registrations.clone(),
+        rates,
+        policies: Arc::clone(&policies),
+    })
+    .layer(from_fn(register::of_connection));
     let token = token::router(token::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -349,12 +364,14 @@ async fn router(
         grants,
         records,
         tools,
+        registrations,
         policies,
         replays,
+        failures,
         resolver,
         client_keys,
     });
-    Ok(front_door::router(authorize, token, issuer, addr))
+    Ok(front_door::router(Functions { authorize, register, token }, issuer, addr))
 }
 
 async fn keys(

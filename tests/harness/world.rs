@@ -14,8 +14,8 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, ToolStore,
+    DocumentStore, DynamoDb, FailureStore, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
+    RateStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -152,6 +152,16 @@ impl World {
             resolver: Arc::clone(&resolver),
             authenticator: Arc::clone(&self.authenticator),
         };
+        let register = register::App {
+            issuer: issuer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            keys: Arc::clone(&keys),
+            records: records.clone(),
+            registrations: RegistrationStore::new(tables.clone()),
+            rates: Arc::new(register::Rates::new(RateStore::new(tables.clone()))),
+            policies: Arc::clone(&policies),
+        };
         let token = token::App {
             issuer,
             clock,
@@ -160,13 +170,16 @@ impl World {
             grants: GrantStore::new(tables.clone()),
             records,
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             replays: ReplayStore::new(tables.clone()),
+            failures: token::Failures::new(FailureStore::new(tables.clone())),
             resolver,
             client_keys: client_keys.clone(),
         };
         Instance {
             authorize: authorize::router(authorize),
+            register: register::router(register),
             token: token::router(token),
             calls,
             keys,
@@ -273,6 +286,7 @@ impl KeyWrap for BreakableWrap {
 #[derive(Clone)]
 pub struct Instance {
     authorize: Router,
+    register: Router,
     token: Router,
     /// What it sent to DynamoDB.
     pub calls: Calls,
@@ -297,8 +311,14 @@ impl Instance {
     /// As [`Self::send`], for an answer that is no text.
     pub async fn raw(&self, request: Request<Body>) -> Response {
         let path = request.uri().path();
-        let router =
-            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
+        let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, route)| *route == path);
+        let router = if is_of(token::ROUTES) {
+            &self.token
+        } else if is_of(register::ROUTES) {
+            &self.register
+        } else {
+            &self.authorize
+        };
         router.clone().oneshot(request).await.unwrap()
     }
 

@@ -16,7 +16,7 @@ use shared::seal::{Purpose, SealError};
 use shared::tool::{Introduced, Status, Tool, ToolId};
 
 use crate::App;
-use crate::consent::refuse_cross_site;
+use crate::consent::{bring_in, refuse_cross_site};
 use crate::error::{PageError, refuse};
 use crate::pages::{Frame, PendingPage};
 use crate::session::Session;
@@ -33,7 +33,7 @@ pub(crate) async fn park(app: &App, session: &Session, client: &Client) -> Resul
     let name = client.metadata.client_name.clone();
     let tool = Tool::new(client.tool.clone(), name, Status::Pending, introduced.clone());
     let registration = Registration::new(client.id.clone(), client.tool.clone(), introduced, None);
-    app.tools.introduce(&tool, &registration).await?;
+    bring_in(app, client, &tool, &registration).await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! decision.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -40,14 +41,14 @@ use crate::session::Session;
 use crate::sign_in;
 use crate::words::{Language, Message};
 
-/// The authentication methods of the token endpoint that a profile leaves (GOV-03).
+/// The authentication methods that a profile leaves (GOV-03).
 fn methods(authentication: Authentication) -> Vec<AuthMethod> {
     let proves = |method: &AuthMethod| match authentication {
         Authentication::Optional => true,
         Authentication::Required => *method != AuthMethod::None,
         Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
     };
-    AuthMethod::SUPPORTED.into_iter().filter(proves).collect()
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
 }
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
@@ -443,6 +444,27 @@ async fn approve(
     }
 }
 
+/// For how long a registration that made itself lives on from now.
+async fn idle(app: &App) -> Result<Duration, PageError> {
+    Ok(app.policies.current(app.clock.as_ref()).await?.policy.registration.idle())
+}
+
+/// Brings in a tool with the client's registration: the one that the client made itself before, or a new one.
+pub(crate) async fn bring_in(
+    app: &App,
+    client: &Client,
+    new: &Tool,
+    registration: &Registration,
+) -> Result<Introduction, PageError> {
+    Ok(match &client.registration {
+        Some(known) if known.mechanism == Mechanism::Dynamic => {
+            let ends_at = new.introduced.at.plus(idle(app).await?);
+            app.tools.introduce_registered(new, known, ends_at).await?
+        }
+        Some(_) | None => app.tools.introduce(new, registration).await?,
+    })
+}
+
 /// The tool and epoch that a grant is made under. The first consent to an unknown tool brings in tool and
 /// registration; somebody else may do the same at this moment, and an administrator may have disabled it
 /// meanwhile, so what is there counts.
@@ -459,12 +481,15 @@ async fn introduce(
             app.registrations.add(&registration, now).await?;
         }
         app.tools.note_use(record, now).await?;
+        if let Some(known) = &client.registration {
+            app.registrations.note_use(known, now, idle(app).await?).await?;
+        }
         return Ok((record.id.clone(), record.epoch));
     }
     let mut new =
         Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
     new.last_used_at = Some(now);
-    if app.tools.introduce(&new, &registration).await? == Introduction::New {
+    if bring_in(app, client, &new, &registration).await? == Introduction::New {
         return Ok((new.id, new.epoch));
     }
     let mut found = app.records.tools(&client.tool).await?;

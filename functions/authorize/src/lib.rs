@@ -75,11 +75,11 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
-    (DOCUMENTS, &[Right::GetItem, Right::PutItem]),
+    (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
     (GRANTS, &[Right::PutItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
-    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
 ];
 

@@ -64,7 +64,7 @@ pub(crate) async fn redeem(
     let bound = jkt.filter(|_| honoured.method == AuthMethod::None);
     match app.grants.redeem(grant, honoured.method, bound, now, lifetimes, &app.mark()?).await? {
         Redemption::Redeemed => {
-            honoured.note_use(app, now).await;
+            honoured.note_use(app, &policy.policy, now).await;
             Ok(TokenResponse {
                 outcome: "code_redeemed",
                 client_id: grant.client_id.clone(),

@@ -15,7 +15,7 @@ use shared::tool::{Ceiling, Mechanism, Tool, ToolId, check_standing};
 use url::Url;
 
 use crate::App;
-use crate::client_auth::{KeySource, OnRecord, Presented, authenticate};
+use crate::client_auth::{KeySource, OnRecord, Presented, Secrets, authenticate};
 use crate::error::TokenError;
 
 /// A grant that belongs to the authenticated client, of a tool in good standing.
@@ -24,6 +24,7 @@ pub(crate) struct Honoured {
     /// How the client authenticated.
     pub(crate) method: AuthMethod,
     tool: Tool,
+    registration: Option<Registration>,
 }
 
 /// Reads the grant with all that decides about it, and checks everything but its own stage.
@@ -44,7 +45,7 @@ pub(crate) async fn honour(
     grant.proof.method = Some(method);
     check_standing(&grant.tool, grant.tool_epoch, &tools)?;
     let tool = tools.into_iter().next_back().ok_or(TokenError::GrantGone)?;
-    Ok(Honoured { grant, method, tool })
+    Ok(Honoured { grant, method, tool, registration })
 }
 
 /// Authenticates the client that `grant` belongs to, by what is on record about it.
@@ -66,7 +67,7 @@ pub(crate) async fn authenticate_for(
     let declared = metadata.map_or(grant.proof.declared.as_slice(), |known| known.auth_methods.declared());
     let record = OnRecord {
         methods: grant.proof.method.as_ref().map_or(declared, std::slice::from_ref),
-        secrets: registration.map_or(&[], |known| known.secrets.as_slice()),
+        secrets: Secrets::of(registration),
         keys: metadata.map_or(KeySource::Document, KeySource::Registered),
         compatibility: registration.map(|known| known.compatibility).unwrap_or_default(),
     };
@@ -119,7 +120,12 @@ impl Honoured {
     }
 
     /// Notes the use. The tokens are issued already, so a failure is logged and nothing more.
-    pub(crate) async fn note_use(&self, app: &App, now: Timestamp) {
+    pub(crate) async fn note_use(&self, app: &App, policy: &Policy, now: Timestamp) {
+        if let Some(known) = &self.registration
+            && let Err(error) = app.registrations.note_use(known, now, policy.registration.idle()).await
+        {
+            tracing::warn!(tool = %self.tool.id, reason = chain(&error), "use of the registration not noted");
+        }
         if let Err(error) = app.tools.note_use(&self.tool, now).await {
             tracing::warn!(tool = %self.tool.id, reason = chain(&error), "last use not noted");
         }

@@ -50,7 +50,7 @@ pub(crate) async fn rotate(
             return Err(TokenError::RefreshReplayed);
         }
     };
-    honoured.note_use(app, now).await;
+    honoured.note_use(app, &policy.policy, now).await;
     Ok(TokenResponse {
         outcome: "refreshed",
         access_token,

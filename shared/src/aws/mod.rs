@@ -3,6 +3,7 @@
 mod connections;
 mod documents;
 mod dynamodb;
+mod failures;
 mod grants;
 mod invoke;
 mod item;
@@ -10,6 +11,7 @@ pub mod keyring;
 mod keys;
 mod kms;
 mod policies;
+mod rates;
 mod records;
 mod registrations;
 mod replays;
@@ -22,12 +24,14 @@ pub use documents::{
     StoredBody, StoredFailure,
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
+pub use failures::FailureStore;
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
-pub use policies::{HISTORY_MAX, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
+pub use policies::{HISTORY_MAX, POLICY_STALENESS, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
+pub use rates::{Allowance, RateStore};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
 pub use replays::{ReplayStore, Spent};

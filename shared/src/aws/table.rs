@@ -79,11 +79,18 @@ pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("ex
 /// The policy document.
 pub const POLICY: Table = Table { name: "policy", key: "id", ttl: None, indexes: &[] };
 
+/// What was taken of rates that all instances share.
+pub const RATES: Table = Table { name: "rates", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// What was used once and could be used again: `jti` of assertions and proofs.
 pub const REPLAYS: Table = Table { name: "replays", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
+/// Failed client authentications, counted for a minute.
+pub const FAILURES: Table = Table { name: "failures", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS];
+pub const TABLES: &[Table] =
+    &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, RATES];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

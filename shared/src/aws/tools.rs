@@ -18,7 +18,7 @@ use crate::tool::{Ceiling, Census, Introduced, Merged, Reviewed, Status, Tool, T
 const ITEM_VERSION: u32 = 1;
 
 /// Last use is written at most this often, in seconds.
-const LAST_USE_GRAIN_SECONDS: u64 = 3600;
+pub(super) const LAST_USE_GRAIN_SECONDS: u64 = 3600;
 
 /// What came of bringing in a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,48 @@ impl ToolStore {
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().put(tool).build())
             .transact_items(TransactWriteItem::builder().put(registration).build())
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Introduction::New),
+            Err(error) if is_cancelled_by_condition(&error) => Ok(Introduction::Existed),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// Brings in the tool of a client that registered itself before anybody used it, and lets its registration
+    /// live until `ends_at`: both or neither.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn introduce_registered(
+        &self,
+        new: &Tool,
+        registration: &Registration,
+        ends_at: Timestamp,
+    ) -> Result<Introduction, StoreError> {
+        let tool = Put::builder()
+            .table_name(self.dynamodb.name(TOOLS))
+            .set_item(Some(item(new)?))
+            .condition_expression("attribute_not_exists(id)")
+            .build()
+            .map_err(|error| StoreError::corrupt(TOOLS, error))?;
+        let used = Update::builder()
+            .table_name(self.dynamodb.name(REGISTRATIONS))
+            .key(REGISTRATIONS.key, text(&registrations::key(registration.client_id.as_str())))
+            .condition_expression("tool = :tool")
+            .update_expression("SET last_used_at = :now, ends_at = :ends, expires_at = :ends")
+            .expression_attribute_values(":tool", text(new.id.as_str()))
+            .expression_attribute_values(":now", number(new.introduced.at.epoch_seconds()))
+            .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
+            .build()
+            .map_err(|error| StoreError::corrupt(REGISTRATIONS, error))?;
+        let result = self
+            .dynamodb
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(tool).build())
+            .transact_items(TransactWriteItem::builder().update(used).build())
             .send()
             .await;
         match result {

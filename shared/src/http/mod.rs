@@ -3,6 +3,7 @@
 pub mod cookie;
 pub mod log;
 pub mod page;
+pub mod source;
 
 use axum::Router;
 use axum::body::Body;
