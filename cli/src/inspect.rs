@@ -116,6 +116,7 @@ const fn fetch_requirement(error: FetchError) -> &'static str {
         FetchError::Certificate | FetchError::Tls => "FET-09",
         FetchError::SpecialUse(_) => "FET-10",
         FetchError::TooManyAddresses | FetchError::Peer | FetchError::Guard => "FET-13",
+        FetchError::Busy | FetchError::Function => "FET-16",
         FetchError::Url | FetchError::Host(_) | FetchError::PortNotListed => "FET-15",
         FetchError::Resolve | FetchError::NoAddress | FetchError::Connect | FetchError::Interrupted => {
             "FET-04"
@@ -148,7 +149,9 @@ const fn mend_fetch(error: FetchError) -> &'static str {
         FetchError::Url | FetchError::Host(_) | FetchError::PortNotListed => {
             "Use an https URL on a public host and port 443."
         }
-        FetchError::Peer | FetchError::Guard => "Try again; this is not the document's fault.",
+        FetchError::Peer | FetchError::Guard | FetchError::Busy | FetchError::Function => {
+            "Try again; this is not the document's fault."
+        }
     }
 }
 
