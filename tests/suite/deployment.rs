@@ -19,7 +19,10 @@ use tests::{Browser, CLIENT_ID, ISSUER, Request, Tokens, World, token_request};
 use crate::tidy::root;
 
 /// Every function with its routes and permissions.
-const FUNCTIONS: [(&str, &[(&str, &str)], &[Permission]); 5] = [
+/// A function: its name, its routes, its rights.
+type Function = (&'static str, &'static [(&'static str, &'static str)], &'static [Permission]);
+
+const FUNCTIONS: [Function; 5] = [
     ("authorize", authorize::ROUTES, authorize::PERMISSIONS),
     ("fetch", &[], fetch::PERMISSIONS),
     ("register", register::ROUTES, register::PERMISSIONS),
