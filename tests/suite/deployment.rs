@@ -18,7 +18,6 @@ use tests::{Browser, CLIENT_ID, ISSUER, Request, Tokens, World, token_request};
 
 use crate::tidy::root;
 
-/// Every function with its routes and permissions.
 /// A function: its name, its routes, its rights.
 type Function = (&'static str, &'static [(&'static str, &'static str)], &'static [Permission]);
 
