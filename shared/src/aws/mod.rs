@@ -1,7 +1,9 @@
 //! Every call to AWS: the stores on DynamoDB.
 
+mod audit;
 mod documents;
 mod dynamodb;
+mod governing;
 mod grants;
 mod item;
 mod keys;
@@ -11,8 +13,10 @@ mod registrations;
 pub mod table;
 mod tools;
 
+pub use audit::{AuditStore, Commit, Marker, Write};
 pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
+pub use governing::Governing;
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keys::{KeyStore, KeyStoreError};
 pub use policies::{PolicyInForce, PolicyStore};

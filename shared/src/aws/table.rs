@@ -66,8 +66,11 @@ pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("ex
 /// The policy document.
 pub const POLICY: Table = Table { name: "policy", key: "id", ttl: None, indexes: &[] };
 
+/// The audit trail: its entries, where its chains end, and what was recorded once.
+pub const AUDIT: Table = Table { name: "audit", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS];
+pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, AUDIT];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

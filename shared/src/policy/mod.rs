@@ -1,7 +1,10 @@
 //! The policy document: everything an administrator decides, as one piece of data.
 
+mod roles;
+
 use std::time::Duration;
 
+pub use roles::{Administration, ArnPattern, ArnPatternError, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::oauth::resource::ResourceError;
@@ -32,7 +35,7 @@ pub enum PolicyError {
         scope: String,
     },
     /// A number outside its sensible range.
-    #[error("{setting} must be between {least} and {most} seconds")]
+    #[error("{setting} must be between {least} and {most}")]
     OutOfRange {
         /// The dotted name of the setting.
         setting: &'static str,
@@ -41,6 +44,9 @@ pub enum PolicyError {
         /// Greatest value.
         most: u64,
     },
+    /// More patterns for one role than anybody can oversee.
+    #[error("administration lists more than {max} patterns for one role", max = roles::PATTERNS_MAX)]
+    TooManyPatterns,
     /// `cache.floor_seconds` ≤ `cache.default_seconds` ≤ `cache.ceiling_seconds` does not hold.
     #[error("cache bounds must rise: floor, default, ceiling")]
     CacheBounds,
@@ -59,6 +65,8 @@ pub struct Policy {
     pub cache: CacheBounds,
     /// Rules for metadata documents.
     pub documents: DocumentPolicy,
+    /// Who may do what through the administration API.
+    pub administration: Administration,
 }
 
 /// An MCP server.
@@ -269,6 +277,9 @@ impl Policy {
     }
 
     fn check_numbers(&self) -> Result<(), PolicyError> {
+        if !self.administration.is_bounded() {
+            return Err(PolicyError::TooManyPatterns);
+        }
         const DAY: u64 = 86_400;
         let lifetimes = &self.lifetimes;
         let ranges = [
@@ -281,6 +292,7 @@ impl Policy {
             ("cache.floor_seconds", self.cache.floor_seconds, 0, DAY),
             ("cache.default_seconds", self.cache.default_seconds, 0, DAY),
             ("cache.ceiling_seconds", self.cache.ceiling_seconds, 0, DAY),
+            ("administration.audit_retention_days", self.administration.audit_retention_days, 30, 3660),
         ];
         for (setting, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
