@@ -3,10 +3,9 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use shared::jose::{KeyWrap, WrapError};
+use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 use shared::random::{Random, RandomError};
 use shared::secret::SecretKey;
 
@@ -113,20 +112,12 @@ fn read_key(path: &Path) -> Result<[u8; KEY_LEN], KeyFileError> {
 }
 
 impl KeyWrap for LocalKeyWrap {
-    fn wrap<'a>(
-        &'a self,
-        material: &'a [u8],
-        context: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, WrapError>> + Send + 'a>> {
-        Box::pin(async move { self.wrap_now(material, context) })
+    fn wrap<'a>(&'a self, material: &'a [u8], context: WrapContext<'a>) -> Wrapping<'a> {
+        Box::pin(async move { self.wrap_now(material, &context.to_string()) })
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        wrapped: &'a [u8],
-        context: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, WrapError>> + Send + 'a>> {
-        Box::pin(async move { self.unwrap_now(wrapped, context) })
+    fn unwrap<'a>(&'a self, wrapped: &'a [u8], context: WrapContext<'a>) -> Wrapping<'a> {
+        Box::pin(async move { self.unwrap_now(wrapped, &context.to_string()) })
     }
 }
 

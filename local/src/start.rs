@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, PolicyStore, RecordReader, RegistrationStore,
-    StoreError, ToolStore,
+    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
+    RegistrationStore, StoreError, ToolStore,
 };
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
@@ -20,7 +20,7 @@ use shared::fetch::Fetcher;
 use shared::fetch::dns::SystemResolver;
 use shared::fetch::guard::{GuardError, GuardSettings, GuardedFetcher};
 use shared::fetch::host::DevelopmentHost;
-use shared::jose::{Keyring, WrapError};
+use shared::jose::{KeyWrap, WrapError};
 use shared::oauth::Issuer;
 use shared::oauth::issuer::IssuerError;
 use shared::random::{OsRandom, Random};
@@ -243,6 +243,7 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         Some(data) => LocalKeyWrap::in_file(&data.key_path(), outside.random.as_ref())?,
         None => LocalKeyWrap::in_memory(outside.random.as_ref())?,
     };
+    let wrap = Arc::new(wrap);
     let dynamodb = DynamoDb::start(ANY_PORT, data).await?;
     let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap).await;
     let router = match started {
@@ -280,13 +281,13 @@ async fn router(
     issuer: &Issuer,
     addr: SocketAddr,
     dynamodb: &DynamoDb,
-    wrap: &LocalKeyWrap,
+    wrap: &Arc<LocalKeyWrap>,
 ) -> Result<Router, StartError> {
     let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
     // After what a wrong switch can fail at: the first keys bind a data file to its issuer for good.
-    let keys = Arc::new(Keyring::new(keys(&tables, issuer, wrap, outside).await?));
+    let keys = Arc::new(keys(&tables, issuer, wrap, outside).await?);
 
     let fetcher = match &outside.fetcher {
         Some(fetcher) => Arc::clone(fetcher),
@@ -333,16 +334,18 @@ async fn router(
 async fn keys(
     tables: &aws::DynamoDb,
     issuer: &Issuer,
-    wrap: &LocalKeyWrap,
+    wrap: &Arc<LocalKeyWrap>,
     outside: &Outside,
-) -> Result<shared::jose::KeySet, StartError> {
+) -> Result<Keyring, StartError> {
     let store = KeyStore::new(tables.clone(), issuer.clone());
     let explained = |error| match error {
         KeyStoreError::Wrap(WrapError::Refused) => StartError::ForeignKeys(issuer.clone()),
         error => StartError::Keys(error),
     };
-    store.create_missing(wrap, outside.clock.as_ref(), outside.random.as_ref()).await.map_err(explained)?;
-    store.load(wrap).await.map_err(explained)
+    let (clock, random) = (outside.clock.as_ref(), outside.random.as_ref());
+    store.rotate_keys(wrap.as_ref(), clock, random).await.map_err(explained)?;
+    let wrap = Arc::clone(wrap) as Arc<dyn KeyWrap>;
+    Keyring::open(store, wrap, Arc::clone(&outside.clock)).await.map_err(explained)
 }
 
 /// This process alone has the database, so nobody else can have changed the policy in between.

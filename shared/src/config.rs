@@ -13,6 +13,10 @@ pub struct Config {
     pub table_prefix: String,
     /// `DYNAMODB_ENDPOINT`: a DynamoDB other than the region's.
     pub dynamodb_endpoint: Option<String>,
+    /// `KMS_KEY_ID`: the key that wraps ours; required by the functions that use keys.
+    pub kms_key_id: Option<String>,
+    /// `KMS_ENDPOINT`: a KMS other than the region's.
+    pub kms_endpoint: Option<String>,
 }
 
 /// Why a function refuses to start. Names the variable.
@@ -38,7 +42,17 @@ impl Config {
             issuer: Issuer::parse(&issuer)?,
             table_prefix: set("TABLE_PREFIX").unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
             dynamodb_endpoint: set("DYNAMODB_ENDPOINT"),
+            kms_key_id: set("KMS_KEY_ID"),
+            kms_endpoint: set("KMS_ENDPOINT"),
         })
+    }
+
+    /// [`Self::kms_key_id`], for a function that cannot do without.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if it is not set.
+    pub fn require_kms_key_id(&self) -> Result<String, ConfigError> {
+        self.kms_key_id.clone().ok_or(ConfigError::Missing("KMS_KEY_ID"))
     }
 
     /// Reads the process environment.

@@ -3,6 +3,8 @@
 //! One master key per [`SealingKey`]; every [`Purpose`] works with a key of its own derived from it, so
 //! that nothing sealed for one purpose can be presented for another.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -141,13 +143,23 @@ impl SealingKey {
 /// The sealing keys in force: the first one seals, all of them open.
 #[derive(Debug, Default)]
 pub struct Seal {
-    keys: Vec<SealingKey>,
+    keys: Vec<Arc<SealingKey>>,
 }
 
 impl Seal {
     /// A seal with the key in use first, then earlier ones that are still honoured.
-    pub fn new(keys: Vec<SealingKey>) -> Self {
-        Self { keys }
+    pub fn new(keys: impl IntoIterator<Item = impl Into<Arc<SealingKey>>>) -> Self {
+        Self { keys: keys.into_iter().map(Into::into).collect() }
+    }
+
+    /// Whether there is no key at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether the key `id` is among the keys.
+    pub fn knows(&self, id: KeyId) -> bool {
+        self.key(id).is_ok()
     }
 
     /// Encrypts and authenticates `plaintext`; the result is base64url text.
@@ -212,7 +224,7 @@ impl Seal {
     }
 
     fn key(&self, id: KeyId) -> Result<&SealingKey, Unsealable> {
-        self.keys.iter().find(|key| key.id == id).ok_or(Unsealable)
+        self.keys.iter().map(AsRef::as_ref).find(|key: &&SealingKey| key.id == id).ok_or(Unsealable)
     }
 }
 

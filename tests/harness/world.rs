@@ -1,6 +1,7 @@
 //! A world: one database, one clock, the metadata hosts out there. Instances of the server live in it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -10,12 +11,13 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, KeyStore, PolicyStore, RecordReader, RegistrationStore, ToolStore,
+    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore,
+    ToolStore,
 };
 use shared::cimd::documents::Documents;
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
-use shared::jose::Keyring;
+use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 use shared::oauth::Issuer;
 use shared::policy::Policy;
 use shared::random::{OsRandom, Random};
@@ -43,7 +45,8 @@ pub struct World {
     /// What the metadata hosts answer; counts.
     pub fetcher: Arc<ScriptedFetcher>,
     embedded: Embedded,
-    wrap: LocalKeyWrap,
+    /// What the keys are wrapped with; can be switched off.
+    pub wrap: Arc<BreakableWrap>,
 }
 
 impl World {
@@ -60,24 +63,39 @@ impl World {
         fetcher.answer(CLIENT_ID, &document(CLIENT_ID), None);
         fetcher.answer(LOOPBACK_CLIENT_ID, &loopback_document(), None);
         let embedded = Embedded::start(ANY_PORT, None).await.unwrap();
-        let wrap = LocalKeyWrap::in_memory(&OsRandom).unwrap();
+        let wrap = Arc::new(BreakableWrap::new(LocalKeyWrap::in_memory(&OsRandom).unwrap()));
         let tables = local::table::create(embedded.client(), PREFIX).await.unwrap();
         let issuer = Issuer::parse(ISSUER).unwrap();
         let keys = KeyStore::new(tables.clone(), issuer);
-        keys.create_missing(&wrap, clock.as_ref(), &OsRandom).await.unwrap();
+        keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
         assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
         Self { clock, fetcher, embedded, wrap }
     }
 
-    /// Another instance of the server: own memory, same database.
+    /// Another instance of the server: own memory, same database, its keys at hand.
     pub async fn instance(&self) -> Instance {
+        let instance = self.cold_instance();
+        instance.keys.ready().await.unwrap();
+        instance.calls.take();
+        instance
+    }
+
+    /// The keys of this world, for administrators.
+    pub fn key_store(&self) -> KeyStore {
+        let tables = DynamoDb::new(self.embedded.client(), PREFIX.to_owned());
+        KeyStore::new(tables, Issuer::parse(ISSUER).unwrap())
+    }
+
+    /// An instance that has not read anything yet.
+    pub fn cold_instance(&self) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        let keys = KeyStore::new(tables.clone(), issuer.clone()).load(&self.wrap).await.unwrap();
-        let keys = Arc::new(Keyring::new(keys));
+        let store = KeyStore::new(tables.clone(), issuer.clone());
+        let wrap = Arc::clone(&self.wrap) as Arc<dyn KeyWrap>;
+        let keys = Arc::new(Keyring::new(store, wrap, Arc::clone(&clock)));
         let policies = Arc::new(PolicyStore::new(tables.clone()));
         let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
         let documents = Documents::new(Arc::clone(&clock), fetcher, DocumentStore::new(tables.clone()));
@@ -107,7 +125,6 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             policies: Arc::clone(&policies),
         };
-        calls.take();
         Instance {
             authorize: authorize::router(authorize),
             token: token::router(token),
@@ -126,6 +143,47 @@ impl World {
     /// Stops the database: from then on every call to it fails.
     pub async fn stop_database(self) {
         self.embedded.stop().await;
+    }
+}
+
+/// A wrapping service that can be switched off, as KMS can be away.
+pub struct BreakableWrap {
+    inner: LocalKeyWrap,
+    away: AtomicBool,
+    calls: AtomicUsize,
+}
+
+impl BreakableWrap {
+    fn new(inner: LocalKeyWrap) -> Self {
+        Self { inner, away: AtomicBool::new(false), calls: AtomicUsize::new(0) }
+    }
+
+    /// From now on every call fails, or none does.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// How many calls there were since the last time this was asked.
+    pub fn take_calls(&self) -> usize {
+        self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    fn answer<'a>(&self, answer: Wrapping<'a>) -> Wrapping<'a> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(WrapError::Unavailable) });
+        }
+        answer
+    }
+}
+
+impl KeyWrap for BreakableWrap {
+    fn wrap<'a>(&'a self, material: &'a [u8], context: WrapContext<'a>) -> Wrapping<'a> {
+        self.answer(self.inner.wrap(material, context))
+    }
+
+    fn unwrap<'a>(&'a self, wrapped: &'a [u8], context: WrapContext<'a>) -> Wrapping<'a> {
+        self.answer(self.inner.unwrap(wrapped, context))
     }
 }
 

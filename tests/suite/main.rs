@@ -7,5 +7,6 @@ mod budgets;
 mod conformance;
 mod consent;
 mod discovery;
+mod keys;
 mod tidy;
 mod token;

@@ -3,7 +3,7 @@
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use shared::aws::StoreError;
+use shared::aws::{KeyStoreError, StoreError};
 use shared::client::id::ClientIdError;
 use shared::http::log::{Note, chain};
 use shared::http::page::page;
@@ -54,6 +54,8 @@ pub(crate) enum PageError {
     SignIn(SignInError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("this process has no keys: {0}")]
+    Keys(#[from] KeyStoreError),
     #[error(transparent)]
     Random(#[from] RandomError),
     #[error(transparent)]
@@ -201,7 +203,7 @@ impl PageError {
                 "Sign-in is not available right now",
                 "The service that signs you in does not answer. Try again in a minute.",
             ),
-            Self::Store(_) | Self::Random(_) | Self::Seal(_) => words(
+            Self::Store(_) | Self::Keys(_) | Self::Random(_) | Self::Seal(_) => words(
                 LATER,
                 "temporarily_unavailable",
                 "Something is not working here",

@@ -16,13 +16,13 @@ pub mod sign_in;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::extract::State;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::get;
-use shared::aws::{GrantStore, PolicyStore, RecordReader, RegistrationStore, ToolStore};
+use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
 use shared::http::log::remember_route;
-use shared::jose::Keyring;
 use shared::oauth::Issuer;
 use shared::oauth::server_metadata::path;
 use shared::random::Random;
@@ -74,6 +74,18 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", path::METADATA),
 ];
 
+/// Nothing here works without keys, so a process that cannot get any says so at once (FM036).
+async fn with_keys(
+    State(app): State<Arc<App>>,
+    request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    match app.keys.ready().await {
+        Ok(()) => next.run(request).await,
+        Err(error) => error::refuse(&app, error.into()),
+    }
+}
+
 /// The router of this function.
 pub fn router(app: App) -> Router {
     let cors = shared::http::cors(&[axum::http::Method::GET]);
@@ -82,6 +94,7 @@ pub fn router(app: App) -> Router {
         .route(path::AUTHORIZE, get(consent::authorize))
         .route("/consent", get(consent::show).post(consent::submit))
         .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
+        .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))
         .route(path::METADATA, get(discovery::metadata).layer(cors))
         .route_layer(from_fn(remember_route))

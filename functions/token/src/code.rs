@@ -18,7 +18,7 @@ pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, 
     let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
     let verifier = params.get("code_verifier").ok_or(TokenError::Missing("code_verifier"))?;
     let verifier = CodeVerifier::parse(verifier).map_err(TokenError::VerifierMalformed)?;
-    let keys = app.keys.current();
+    let keys = app.keys_for(code).await;
     // An invented code ends here, without a question to the database (invariant 1).
     let code = Code::parse(code, &keys.seal)?;
     let honoured = honour(app, code.grant, &code.tool, client_id).await?;

@@ -4,7 +4,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
-use shared::aws::StoreError;
+use shared::aws::{KeyStoreError, StoreError};
 use shared::grant::CredentialError;
 use shared::http::json;
 use shared::http::log::Note;
@@ -75,6 +75,8 @@ pub(crate) enum TokenError {
     ResourceGone,
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("this process has no keys: {0}")]
+    Keys(#[from] KeyStoreError),
     #[error(transparent)]
     Sign(#[from] SignError),
     #[error(transparent)]
@@ -123,7 +125,7 @@ impl TokenError {
             Self::ScopeWider => (Code::InvalidScope, "the scope is wider than what was granted"),
             Self::OtherResource => (Code::InvalidTarget, "the resource is not the granted one"),
             Self::ResourceGone => (Code::InvalidTarget, "the resource is not served any more"),
-            Self::Store(_) | Self::Sign(_) | Self::Seal(_) | Self::Random(_) => {
+            Self::Store(_) | Self::Keys(_) | Self::Sign(_) | Self::Seal(_) | Self::Random(_) => {
                 (Code::TemporarilyUnavailable, "try again in a moment; nothing was used up")
             }
         }

@@ -73,7 +73,7 @@ pub(crate) fn access_token(
         exp: now.plus(lifetimes.access_token()),
         jti: format!("{}.{}", grant.id, URL_SAFE_NO_PAD.encode(unique)),
     };
-    Ok(keys.signing.sign_access_token(&claims)?)
+    Ok(keys.sign_access_token(&claims)?)
 }
 
 /// The refresh token of `generation`.

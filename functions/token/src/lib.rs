@@ -10,19 +10,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::{GrantStore, PolicyStore, RecordReader, ToolStore};
+use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ToolStore};
 use shared::clock::Clock;
+use shared::grant::key_id;
 use shared::http::json_with_cache;
 use shared::http::log::remember_route;
-use shared::jose::Keyring;
+use shared::jose::KeySet;
 use shared::oauth::server_metadata::path;
 use shared::oauth::{Issuer, Params};
 use shared::random::{Random, RandomError};
@@ -51,6 +52,15 @@ pub struct App {
 }
 
 impl App {
+    /// The keys for a request that presents `credential`, which another instance may have tagged with a key
+    /// that this one has not seen.
+    async fn keys_for(&self, credential: &str) -> Arc<KeySet> {
+        if let Some(id) = key_id(credential) {
+            self.keys.look_for_sealing_key(id).await;
+        }
+        self.keys.current()
+    }
+
     /// A fresh mark for one conditional write.
     fn mark(&self) -> Result<String, RandomError> {
         let bytes: [u8; 9] = self.random.bytes()?;
@@ -66,6 +76,7 @@ pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let router = Router::new()
         .route(path::TOKEN, post(token).layer(shared::http::cors(&[Method::POST])))
+        .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route(path::JWKS, get(jwks).layer(shared::http::cors(&[Method::GET])))
         .route_layer(from_fn(remember_route))
         .with_state(app);
@@ -102,10 +113,21 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, TokenError> {
     Ok(params)
 }
 
-/// JWKS caching: short enough that a verifier sees a new key well before it is used.
+/// [`shared::jose::rotation::JWKS_MAX_AGE`] on the wire.
 const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
 
 /// `GET /jwks.json` (RFC 7517 §5).
 async fn jwks(State(app): State<Arc<App>>) -> Response {
-    json_with_cache(StatusCode::OK, &app.keys.current().jwks(), JWKS_CACHE_CONTROL)
+    match app.keys.published().await {
+        Ok(keys) => json_with_cache(StatusCode::OK, &keys.jwks(), JWKS_CACHE_CONTROL),
+        Err(error) => TokenError::from(error).into_response(),
+    }
+}
+
+/// Nothing but the key set works without keys, so a process that cannot get any says so at once (FM036).
+async fn with_keys(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.keys.ready().await {
+        Ok(()) => next.run(request).await,
+        Err(error) => TokenError::from(error).into_response(),
+    }
 }

@@ -18,7 +18,7 @@ use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 pub(crate) async fn rotate(app: &App, params: &Params) -> Result<TokenResponse, TokenError> {
     let presented = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
     let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
-    let keys = app.keys.current();
+    let keys = app.keys_for(presented).await;
     let token = RefreshToken::parse(presented, &keys.seal)?;
     let honoured = honour(app, token.grant, &token.tool, client_id).await?;
     let grant = &honoured.grant;

@@ -1,4 +1,4 @@
-//! Every call to AWS: the stores on DynamoDB.
+//! Every call to AWS: the stores on DynamoDB, and KMS.
 
 mod audit;
 mod documents;
@@ -6,7 +6,9 @@ mod dynamodb;
 mod governing;
 mod grants;
 mod item;
+pub mod keyring;
 mod keys;
+mod kms;
 mod policies;
 mod records;
 mod registrations;
@@ -18,7 +20,9 @@ pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use governing::Governing;
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
-pub use keys::{KeyStore, KeyStoreError};
+pub use keyring::Keyring;
+pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
+pub use kms::KmsWrap;
 pub use policies::{PolicyInForce, PolicyStore};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};

@@ -58,7 +58,7 @@ pub const REGISTRATIONS: Table = Table {
 pub const REGISTRATIONS_BY_TOOL: &str = "by_tool";
 
 /// Signing and sealing keys, wrapped.
-pub const KEYS: Table = Table { name: "keys", key: "kid", ttl: None, indexes: &[] };
+pub const KEYS: Table = Table { name: "keys", key: "id", ttl: None, indexes: &[] };
 
 /// Metadata documents, for as long as they may be reused.
 pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("expires_at"), indexes: &[] };

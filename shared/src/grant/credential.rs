@@ -102,6 +102,15 @@ impl RefreshToken {
     }
 }
 
+/// The key that `text` claims to be tagged with, if it has the form of a code or refresh token: an
+/// instance that does not know the key yet looks for it before it refuses.
+pub fn key_id(text: &str) -> Option<KeyId> {
+    let encoded = text.strip_prefix(Code::PREFIX).or_else(|| text.strip_prefix(RefreshToken::PREFIX))?;
+    // Eight characters are six bytes: the four of the id and two more.
+    let head = URL_SAFE_NO_PAD.decode(encoded.get(..8)?).ok()?;
+    head.first_chunk().copied()
+}
+
 fn tool_id(bytes: &[u8]) -> Result<ToolId, CredentialError> {
     std::str::from_utf8(bytes).ok().and_then(ToolId::parse).ok_or(CredentialError)
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-pub use credential::{Code, CredentialError, RefreshToken};
+pub use credential::{Code, CredentialError, RefreshToken, key_id};
 
 use crate::clock::Timestamp;
 use crate::oauth::{CodeChallenge, Scope};

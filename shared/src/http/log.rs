@@ -49,6 +49,11 @@ impl Note {
     }
 }
 
+/// Writes all lines as JSON to the standard output, where Lambda collects them. Call it once, at start.
+pub fn to_stdout() {
+    tracing_subscriber::fmt().json().with_target(false).without_time().init();
+}
+
 /// An error and its sources, in one line.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
