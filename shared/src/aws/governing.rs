@@ -1,6 +1,10 @@
 //! The writes of administrators, each made to be committed together with its audit entry (FM008).
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, Select, Update};
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Select, Update,
+};
 
 use super::audit::Write;
 use super::grants;
@@ -17,7 +21,10 @@ use crate::grant::{Grant, GrantId};
 use crate::policy::Policy;
 use crate::tool::{Merged, Tool, ToolId};
 
-/// Makes writes, and sends none.
+/// Rounds of asking again for keys that DynamoDB did not get to (FM029).
+const ROUNDS_MAX: usize = 3;
+
+/// Makes writes, and sends none; reads what administrators look through.
 #[derive(Clone, Debug)]
 pub struct Governing {
     dynamodb: DynamoDb,
@@ -263,19 +270,42 @@ impl Governing {
             .iter()
             .filter_map(|item| GrantId::parse(&field(item, GRANTS.key)?))
             .collect();
-        let mut found = Vec::new();
-        for id in ids {
-            found.push(self.read_grant(id));
-        }
-        let mut grants = Vec::new();
-        for grant in join_all(found).await {
-            grants.extend(grant?);
-        }
-        Ok((grants, next))
+        Ok((self.grants(&ids).await?, next))
     }
 
-    async fn read_grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        grants::GrantStore::new(self.dynamodb.clone()).read(id).await
+    /// Reads grants, in the order of `ids`; those that are gone are left out.
+    async fn grants(&self, ids: &[GrantId]) -> Result<Vec<Grant>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = ids
+            .iter()
+            .fold(KeysAndAttributes::builder(), |keys, id| {
+                keys.keys([(GRANTS.key.to_owned(), text(&id.to_string()))].into())
+            })
+            .build()
+            .map_err(|error| StoreError::corrupt(GRANTS, error))?;
+        let mut request = HashMap::from([(self.dynamodb.name(GRANTS), keys)]);
+        let mut found: HashMap<GrantId, Grant> = HashMap::new();
+        for _ in 0..ROUNDS_MAX {
+            let answer = self
+                .dynamodb
+                .client
+                .batch_get_item()
+                .set_request_items(Some(request))
+                .send()
+                .await
+                .map_err(StoreError::from_sdk)?;
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                let grant = grants::grant(item)?;
+                found.insert(grant.id, grant);
+            }
+            request = answer.unprocessed_keys.unwrap_or_default();
+            if request.is_empty() {
+                return Ok(ids.iter().filter_map(|id| found.remove(id)).collect());
+            }
+        }
+        Err(StoreError::Unavailable("keys stayed unprocessed".to_owned()))
     }
 }
 

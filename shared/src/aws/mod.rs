@@ -18,7 +18,7 @@ mod tools;
 pub use audit::{AuditStore, Commit, Marker, Write};
 pub use documents::{DocumentStore, StoredDocument};
 pub use dynamodb::{DynamoDb, StoreError, connect};
-pub use governing::Governing;
+pub use governing::{Governing, GrantPlace};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};

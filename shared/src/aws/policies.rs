@@ -14,7 +14,7 @@ use crate::policy::Policy;
 /// late a change of policy is seen.
 pub const POLICY_STALENESS: Duration = Duration::from_secs(5);
 
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
 
 /// A policy and its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -520,7 +520,7 @@ struct Item {
     revision: u64,
 }
 
-fn item(tool: &Tool) -> Result<Attributes, StoreError> {
+pub(super) fn item(tool: &Tool) -> Result<Attributes, StoreError> {
     let tool = tool.clone();
     serde_dynamo::to_item(Item {
         v: ITEM_VERSION,
