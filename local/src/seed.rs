@@ -167,7 +167,7 @@ fn set(policy: &Policy, setting: &Setting) -> Result<Policy, SeedError> {
         value: setting.value().to_owned(),
         source,
     };
-    let malformed = |error: serde_json::Error| refuse(PolicyError::Malformed(error.to_string()));
+    let malformed = |error: serde_json::Error| refuse(PolicyError::malformed(error));
     let mut document = serde_json::to_value(policy).map_err(malformed)?;
     let place = setting
         .key()
@@ -338,7 +338,7 @@ resources:
         };
         let policy = apply("lifetimes.access_token_seconds=300").unwrap();
         assert_eq!(policy.lifetimes.access_token_seconds, 300);
-        assert_eq!(apply("documents.ports=[8443]").unwrap().documents.ports, [8443]);
+        assert_eq!(apply("metadata_documents.ports=[8443]").unwrap().documents.ports, [8443]);
         let unknown = apply("cache.flour_seconds=1").unwrap_err();
         assert!(unknown.contains("cache.floor_seconds"), "{unknown}");
         for setting in [
@@ -350,7 +350,7 @@ resources:
             "cache.floor_seconds=-1",
             "cache.floor_seconds=",
             "cache.floor_seconds=90000",
-            "documents.ports=8443",
+            "metadata_documents.ports=8443",
         ] {
             let refused = apply(setting).unwrap_err();
             assert!(refused.starts_with("--set ") && !refused.contains('\n'), "{setting}: {refused}");

@@ -14,6 +14,7 @@ use shared::aws::{
     self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
     RegistrationStore, StoreError, ToolStore,
 };
+use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
 use shared::clock::{Clock, SystemClock};
 use shared::fetch::Fetcher;
@@ -293,7 +294,13 @@ async fn router(
         Some(fetcher) => Arc::clone(fetcher),
         None => guarded_fetcher(config, issuer, &outside.clock)?,
     };
-    let documents = Documents::new(Arc::clone(&outside.clock), fetcher, DocumentStore::new(tables.clone()));
+    let copies = Copies::new(
+        Arc::clone(&outside.clock),
+        Arc::clone(&outside.random),
+        fetcher,
+        DocumentStore::new(tables.clone()),
+    );
+    let documents = Documents::new(copies);
     let records = RecordReader::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
@@ -357,7 +364,7 @@ async fn change_policy(
     let current = policies.current(clock).await?;
     let changed = changes.apply(&current.policy)?;
     if changed != current.policy {
-        policies.replace(current.version, &changed).await?;
+        policies.replace(current.version, &changed, "local", clock.now()).await?;
     }
     Ok(())
 }

@@ -83,6 +83,8 @@ pub enum RefusalKind {
     Withdrawn,
     /// The client's document is out of reach for now.
     Temporary,
+    /// An administrator has to look at the client first.
+    Held,
     /// We failed.
     Ours,
 }
@@ -100,8 +102,12 @@ impl Refusal {
             },
             Self::Pending(_) => RefusalKind::Pending,
             Self::Disabled(_) => RefusalKind::Disabled,
-            Self::Withdrawn(_) => RefusalKind::Withdrawn,
-            Self::Document(NoDocument::Store(_)) | Self::Store(_) => RefusalKind::Ours,
+            Self::Withdrawn(_) | Self::Document(NoDocument::Withdrawn) => RefusalKind::Withdrawn,
+            Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
+            Self::Document(NoDocument::Held) => RefusalKind::Held,
+            Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
+                RefusalKind::Ours
+            }
         }
     }
 }

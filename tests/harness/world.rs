@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +15,9 @@ use shared::aws::{
     DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore,
     ToolStore,
 };
+use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
@@ -68,13 +71,18 @@ impl World {
         let issuer = Issuer::parse(ISSUER).unwrap();
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
-        assert!(PolicyStore::new(tables).replace(0, policy).await.unwrap());
+        assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
         Self { clock, fetcher, embedded, wrap }
     }
 
     /// Another instance of the server: own memory, same database, its keys at hand.
     pub async fn instance(&self) -> Instance {
-        let instance = self.cold_instance();
+        self.instance_with_wait(WAIT_MAX).await
+    }
+
+    /// An instance in which nobody waits longer than `wait` for a fetch of somebody else.
+    pub async fn instance_with_wait(&self, wait: Duration) -> Instance {
+        let instance = self.build(wait);
         instance.keys.ready().await.unwrap();
         instance.calls.take();
         instance
@@ -88,6 +96,10 @@ impl World {
 
     /// An instance that has not read anything yet.
     pub fn cold_instance(&self) -> Instance {
+        self.build(WAIT_MAX)
+    }
+
+    fn build(&self, wait: Duration) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
@@ -98,10 +110,13 @@ impl World {
         let keys = Arc::new(Keyring::new(store, wrap, Arc::clone(&clock)));
         let policies = Arc::new(PolicyStore::new(tables.clone()));
         let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
-        let documents = Documents::new(Arc::clone(&clock), fetcher, DocumentStore::new(tables.clone()));
+        let copies =
+            Copies::new(Arc::clone(&clock), Arc::clone(&random), fetcher, DocumentStore::new(tables.clone()))
+                .with_wait(wait);
+        let documents = Documents::new(copies.clone());
         let records = RecordReader::new(tables.clone());
         let resolver =
-            Resolver::new(issuer.clone(), Arc::clone(&clock), documents, records.clone(), Vec::new());
+            Resolver::new(issuer.clone(), Arc::clone(&clock), documents.clone(), records.clone(), Vec::new());
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
@@ -132,6 +147,8 @@ impl World {
             keys,
             policies,
             tables,
+            documents,
+            client_keys: ClientKeySets::new(copies),
         }
     }
 
@@ -200,6 +217,10 @@ pub struct Instance {
     pub policies: Arc<PolicyStore>,
     /// Its tables.
     pub tables: DynamoDb,
+    /// Its metadata documents.
+    pub documents: Documents,
+    /// Its clients' key sets.
+    pub client_keys: ClientKeySets,
 }
 
 impl Instance {

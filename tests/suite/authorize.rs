@@ -1,5 +1,6 @@
 //! The authorization endpoint: SPEC 2.6, vectors 4.6.
 
+use shared::cimd::copies::{DETERMINISTIC_BACK_OFF, TRANSIENT_BACK_OFF};
 use shared::fetch::FetchError;
 use tests::{Browser, CLIENT_ID, ISSUER, LOOPBACK_CLIENT_ID, Request, World, document};
 
@@ -130,6 +131,8 @@ async fn a_document_that_cannot_be_had_is_a_page_that_tells_nothing() {
         (FetchError::Connect, 503),
         (FetchError::Deadline, 503),
     ] {
+        // Past the pause that follows a failure, which would be the answer otherwise.
+        world.clock.advance(DETERMINISTIC_BACK_OFF);
         world.fetcher.fail(CLIENT_ID, error);
         let answer = browser.get(&Request::default().path()).await;
         answer.assert_page(status);
@@ -143,14 +146,25 @@ async fn a_document_that_cannot_be_had_is_a_page_that_tells_nothing() {
     assert_eq!(pages.len(), 2, "one page for each status");
 }
 
-/// CAC-02, CAC-03, F03: neither an error nor an invalid document is remembered.
+/// CAC-02, CAC-03, F03, K15, K16: neither an error nor an invalid document is remembered, whatever its
+/// headers say; only the next fetch waits a moment, and the page says so.
 #[tokio::test]
 async fn a_failed_fetch_is_not_cached() {
     let (world, mut browser) = world().await;
+    world.fetcher.fail(CLIENT_ID, FetchError::Gone(404));
+    browser.get(&Request::default().path()).await.assert_page(400);
+    let wrong = document("https://app.example.com/other");
+    world.fetcher.answer(CLIENT_ID, &wrong, Some("max-age=600"));
+    let busy = browser.get(&Request::default().path()).await;
+    busy.assert_page(503);
+    assert!(!busy.header("retry-after").is_empty());
+    assert_eq!(world.fetcher.fetched().len(), 1);
+    world.clock.advance(DETERMINISTIC_BACK_OFF);
+    browser.get(&Request::default().path()).await.assert_page(400);
+    world.clock.advance(DETERMINISTIC_BACK_OFF);
     world.fetcher.fail(CLIENT_ID, FetchError::Status(500));
     browser.get(&Request::default().path()).await.assert_page(503);
-    world.fetcher.answer(CLIENT_ID, &document("https://app.example.com/other"), None);
-    browser.get(&Request::default().path()).await.assert_page(400);
+    world.clock.advance(TRANSIENT_BACK_OFF);
     world.fetcher.answer(CLIENT_ID, &document(CLIENT_ID), None);
     browser.get(&Request::default().path()).await.assert_page(200);
 }

@@ -4,9 +4,12 @@
 
 mod authorize;
 mod budgets;
+mod client_keys;
 mod conformance;
 mod consent;
 mod discovery;
+mod documents;
 mod keys;
 mod tidy;
 mod token;
+mod tools;

@@ -170,6 +170,13 @@ impl PageError {
                     "The description that its maker publishes could not be reached. Nothing was allowed. \
                      Try again in a minute.",
                 ),
+                RefusalKind::Held => words(
+                    StatusCode::FORBIDDEN,
+                    "client_held",
+                    "This application waits for your administrator",
+                    "The description that its maker publishes has changed in a way that your administrator \
+                     wants to look at first. What you allowed before goes on. Ask your administrator.",
+                ),
                 RefusalKind::Ours => words(
                     LATER,
                     "temporarily_unavailable",

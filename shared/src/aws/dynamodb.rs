@@ -79,6 +79,11 @@ impl DynamoDb {
         Self { client, prefix }
     }
 
+    /// The client itself, for what no store offers.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The full name of `table` in this deployment.
     pub fn name(&self, table: Table) -> String {
         format!("{}{}", self.prefix, table.name)

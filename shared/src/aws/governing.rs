@@ -9,16 +9,14 @@ use aws_sdk_dynamodb::types::{
 use super::audit::Write;
 use super::grants;
 use super::item::{Attributes, number, text};
-use super::policies::CURRENT;
 use super::registrations;
-use super::table::{GRANTS, GRANTS_BY_TOOL, POLICY, REGISTRATIONS, TOOLS, Table};
+use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS, Table};
 use super::tools::{self, CHANGEABLE, Change, Expression};
 use super::{DynamoDb, StoreError};
 use crate::client::id::ClientId;
 use crate::client::registration::Registration;
 use crate::clock::Timestamp;
 use crate::grant::{Grant, GrantId};
-use crate::policy::Policy;
 use crate::tool::{Merged, Tool, ToolId};
 
 /// Rounds of asking again for keys that DynamoDB did not get to (FM029).
@@ -187,24 +185,6 @@ impl Governing {
             .build()
             .map(Write::update)
             .map_err(|error| StoreError::corrupt(GRANTS, error))
-    }
-
-    /// Replaces the policy if `version` is still the one in force.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written down.
-    pub fn replace_policy(&self, version: u64, policy: &Policy) -> Result<Write, StoreError> {
-        let document = policy.to_json().map_err(|error| StoreError::corrupt(POLICY, error))?;
-        let item = Attributes::from([
-            (POLICY.key.to_owned(), text(CURRENT)),
-            ("version".to_owned(), number(version.saturating_add(1))),
-            ("document".to_owned(), text(&document)),
-        ]);
-        if version == 0 {
-            self.put(POLICY, item, "attribute_not_exists(id)", &[])
-        } else {
-            self.put(POLICY, item, "version = :version", &[(":version", number(version))])
-        }
     }
 
     fn put(

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -53,4 +54,15 @@ pub(super) fn condition_failure<E: ConditionFailure, R>(
     error: &SdkError<E, R>,
 ) -> Option<Option<Attributes>> {
     error.as_service_error().and_then(ConditionFailure::condition_failure)
+}
+
+/// Whether the transaction failed because of a condition, and not of anything that may pass (FM016).
+pub(super) fn is_cancelled_by_condition<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
+            .cancellation_reasons()
+            .iter()
+            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
+        _ => false,
+    }
 }

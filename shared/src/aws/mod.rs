@@ -16,14 +16,17 @@ pub mod table;
 mod tools;
 
 pub use audit::{AuditStore, Commit, Marker, Write};
-pub use documents::{DocumentStore, StoredDocument};
+pub use documents::{
+    Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting,
+    StoredBody, StoredFailure,
+};
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use governing::{Governing, GrantPlace};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;
-pub use policies::{PolicyInForce, PolicyStore};
+pub use policies::{HISTORY_MAX, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
 pub use tools::{Change, Changed, Introduction, ToolStore};

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, condition_failure, number, text};
+use super::item::{Attributes, condition_failure, is_cancelled_by_condition, number, text};
 use super::registrations::{self, RegistrationStore};
 use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS};
 use super::{DynamoDb, StoreError};
@@ -198,6 +198,9 @@ impl ToolStore {
     /// # Errors
     /// [`StoreError`]; calling again is safe.
     pub async fn merge(&self, from: &ToolId, into: &Tool) -> Result<Changed, StoreError> {
+        if *from == into.id {
+            return Ok(Changed::Conflict);
+        }
         let merged = Merged { into: into.id.clone(), epoch: into.epoch };
         let merged =
             serde_dynamo::to_attribute_value(merged).map_err(|error| StoreError::corrupt(TOOLS, error))?;
@@ -462,23 +465,6 @@ pub(super) fn expression(change: &Change) -> Result<Expression, StoreError> {
         Change::SetProfile(None) => ("SET revision = revision + :one REMOVE profile", vec![], vec![]),
     };
     Ok(Expression { update, names, values })
-}
-
-/// Whether the transaction failed because of a condition, and not of anything that may pass (FM016).
-fn is_cancelled_by_condition<R>(
-    error: &aws_sdk_dynamodb::error::SdkError<
-        aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError,
-        R,
-    >,
-) -> bool {
-    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError as Failed;
-    match error.as_service_error() {
-        Some(Failed::TransactionCanceledException(cancelled)) => cancelled
-            .cancellation_reasons()
-            .iter()
-            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
-        _ => false,
-    }
 }
 
 /// Approved ones count for the moment until they are redeemed or expire; revoked ones never.

@@ -92,7 +92,8 @@ pub enum RedirectUriFault {
 }
 
 /// The three shapes of redirect URI that OAuth 2.1 §8.4 knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RedirectKind {
     /// `https`: whoever holds the host's certificate receives the code.
     Https,

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::clock::Timestamp;
@@ -109,7 +110,8 @@ pub struct CacheHeaders {
 }
 
 /// What a failure says about the next attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// It may pass by itself: nobody answered, or the host is unwell or turned us away.
     Transient,

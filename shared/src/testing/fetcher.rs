@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -22,6 +23,15 @@ pub struct ScriptedFetcher {
     clock: Arc<dyn Clock>,
     script: Mutex<HashMap<String, Result<Scripted, FetchError>>>,
     fetched: Mutex<Vec<String>>,
+    yields: AtomicUsize,
+    at_once: Mutex<HashMap<String, AtOnce>>,
+}
+
+/// Fetches from one host that run, and the most that ever did.
+#[derive(Clone, Copy, Debug, Default)]
+struct AtOnce {
+    now: usize,
+    most: usize,
 }
 
 impl std::fmt::Debug for ScriptedFetcher {
@@ -37,7 +47,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ScriptedFetcher {
     /// Knows no URL yet: every fetch fails with [`FetchError::Resolve`].
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, script: Mutex::default(), fetched: Mutex::default() }
+        Self {
+            clock,
+            script: Mutex::default(),
+            fetched: Mutex::default(),
+            yields: AtomicUsize::new(1),
+            at_once: Mutex::default(),
+        }
     }
 
     /// From now on `url` answers with JSON `body` and, if given, this `Cache-Control`.
@@ -61,6 +77,16 @@ impl ScriptedFetcher {
         locked(&self.script).insert(url.to_owned(), Err(error));
     }
 
+    /// From now on others get their turn this often before a fetch answers.
+    pub fn dawdle(&self, yields: usize) {
+        self.yields.store(yields, Ordering::SeqCst);
+    }
+
+    /// The most fetches from `host` that ever ran at once.
+    pub fn most_at_once(&self, host: &str) -> usize {
+        locked(&self.at_once).get(host).map_or(0, |at_once| at_once.most)
+    }
+
     /// Every URL fetched so far, in order.
     pub fn fetched(&self) -> Vec<String> {
         locked(&self.fetched).clone()
@@ -71,8 +97,18 @@ impl Fetcher for ScriptedFetcher {
     fn fetch<'a>(&'a self, request: &'a FetchRequest) -> Fetching<'a> {
         Box::pin(async move {
             locked(&self.fetched).push(request.url.as_str().to_owned());
+            let host = request.url.host_str().unwrap_or_default().to_owned();
+            {
+                let mut hosts = locked(&self.at_once);
+                let at_once = hosts.entry(host.clone()).or_default();
+                at_once.now += 1;
+                at_once.most = at_once.most.max(at_once.now);
+            }
             // Others get their turn, as they would while a real fetch waits for the network.
-            tokio::task::yield_now().await;
+            for _ in 0..self.yields.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+            }
+            locked(&self.at_once).entry(host).or_default().now -= 1;
             let scripted = locked(&self.script).get(request.url.as_str()).cloned();
             let scripted = scripted.unwrap_or(Err(FetchError::Resolve))?;
             let now = self.clock.now();

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::client::id::{ClientId, UrlRules};
 use crate::client::metadata::NoneSupported;
+use crate::client::metadata::{ApplicationType, ClientKeys, GrantType, PublicJwks, ResponseType};
 
 const U01: &str = "https://app.example.com/oauth/client.json";
 const EVERY_METHOD: &[AuthMethod] = &[AuthMethod::None, AuthMethod::PrivateKeyJwt];
