@@ -106,7 +106,7 @@ pub(crate) struct ToolView {
     merged_into: Option<String>,
     /// People and grants, as last counted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    census: Option<CensusView>,
+    pub(crate) census: Option<CensusView>,
     /// Raised to end all its grants.
     epoch: u32,
     /// What `If-Match` takes.

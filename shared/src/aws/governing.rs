@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Select, Update,
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Update,
 };
 
 use super::audit::Write;
 use super::grants;
 use super::item::{Attributes, number, text};
 use super::registrations;
-use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS, Table};
+use super::table::{GRANTS, GRANTS_BY_SUBJECT, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS, Table};
 use super::tools::{self, CHANGEABLE, Change, Expression};
 use super::{DynamoDb, StoreError};
 use crate::client::id::ClientId;
@@ -218,38 +219,58 @@ impl Governing {
         after: Option<&GrantPlace>,
         limit: i32,
     ) -> Result<(Vec<Grant>, Option<GrantPlace>), StoreError> {
-        let mut query = self
-            .dynamodb
-            .client
-            .query()
-            .table_name(self.dynamodb.name(GRANTS))
-            .index_name(GRANTS_BY_TOOL)
-            .select(Select::AllProjectedAttributes)
+        let query = self
+            .query(GRANTS_BY_TOOL, limit)
             .key_condition_expression(match subject {
                 Some(_) => "tool = :tool AND subject = :subject",
                 None => "tool = :tool",
             })
             .expression_attribute_values(":tool", text(tool.as_str()))
-            .limit(limit);
-        if let Some(subject) = subject {
-            query = query.expression_attribute_values(":subject", text(subject));
-        }
-        if let Some(place) = after {
-            query = query
-                .exclusive_start_key("tool", text(tool.as_str()))
-                .exclusive_start_key("subject", text(&place.subject))
-                .exclusive_start_key("id", text(&place.id));
-        }
+            .set_exclusive_start_key(after.map(|place| {
+                let start = [("tool", tool.as_str()), ("subject", &place.subject), (GRANTS.key, &place.id)];
+                start.map(|(name, value)| (name.to_owned(), text(value))).into()
+            }));
+        let query = match subject {
+            Some(subject) => query.expression_attribute_values(":subject", text(subject)),
+            None => query,
+        };
+        self.page(query).await
+    }
+
+    /// One page of the grants of a person, and where the next page begins.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn grants_of_person(
+        &self,
+        subject: &str,
+        after: Option<&GrantPlace>,
+        limit: i32,
+    ) -> Result<(Vec<Grant>, Option<GrantPlace>), StoreError> {
+        let query = self
+            .query(GRANTS_BY_SUBJECT, limit)
+            .key_condition_expression("subject = :subject")
+            .expression_attribute_values(":subject", text(subject))
+            .set_exclusive_start_key(after.map(|place| {
+                let start = [("subject", subject), (GRANTS.key, &place.id)];
+                start.map(|(name, value)| (name.to_owned(), text(value))).into()
+            }));
+        self.page(query).await
+    }
+
+    fn query(&self, index: &str, limit: i32) -> QueryFluentBuilder {
+        self.dynamodb.client.query().table_name(self.dynamodb.name(GRANTS)).index_name(index).limit(limit)
+    }
+
+    async fn page(&self, query: QueryFluentBuilder) -> Result<(Vec<Grant>, Option<GrantPlace>), StoreError> {
         let answer = query.send().await.map_err(StoreError::from_sdk)?;
-        let field = |item: &Attributes, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-        let next = answer.last_evaluated_key().and_then(|key| {
-            Some(GrantPlace { subject: field(key, "subject")?, id: field(key, "id")? })
-        });
-        let ids: Vec<GrantId> = answer
-            .items()
-            .iter()
-            .filter_map(|item| GrantId::parse(&field(item, GRANTS.key)?))
-            .collect();
+        let field =
+            |item: &Attributes, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let next = answer
+            .last_evaluated_key()
+            .and_then(|key| Some(GrantPlace { subject: field(key, "subject")?, id: field(key, GRANTS.key)? }));
+        let ids: Vec<GrantId> =
+            answer.items().iter().filter_map(|item| GrantId::parse(&field(item, GRANTS.key)?)).collect();
         Ok((self.grants(&ids).await?, next))
     }
 

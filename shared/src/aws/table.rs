@@ -32,13 +32,19 @@ pub const GRANTS: Table = Table {
     name: "grants",
     key: "id",
     ttl: Some("expires_at"),
-    indexes: &[Index {
-        name: GRANTS_BY_TOOL,
-        key: "tool",
-        sort: Some("subject"),
-        include: Some(&["stage", "idle_expires_at"]),
-    }],
+    indexes: &[
+        Index {
+            name: GRANTS_BY_TOOL,
+            key: "tool",
+            sort: Some("subject"),
+            include: Some(&["stage", "idle_expires_at"]),
+        },
+        Index { name: GRANTS_BY_SUBJECT, key: "subject", sort: None, include: Some(&["stage"]) },
+    ],
 };
+
+/// Finds the grants of a person, as [`GRANTS_BY_TOOL`].
+pub const GRANTS_BY_SUBJECT: &str = "by_subject";
 
 /// Finds the grants of a tool: for counting and listing, never for honouring a credential (FM021).
 pub const GRANTS_BY_TOOL: &str = "by_tool";
