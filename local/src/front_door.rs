@@ -13,14 +13,31 @@ use shared::oauth::Issuer;
 use tower::ServiceExt as _;
 use url::Url;
 
+/// The functions behind it.
+#[derive(Clone)]
+pub struct Functions {
+    /// `admin`.
+    pub admin: Router,
+    /// `authorize`.
+    pub authorize: Router,
+    /// `token`.
+    pub token: Router,
+}
+
 /// Sends each request to the function whose route table has its path, and unknown paths to `authorize`,
 /// whose 404 people may see.
-pub fn router(authorize: Router, token: Router, issuer: &Issuer, addr: SocketAddr) -> Router {
+pub fn router(functions: Functions, issuer: &Issuer, addr: SocketAddr) -> Router {
     let dispatch = move |request: Request| {
         let path = request.uri().path();
         let is_token = token::ROUTES.iter().any(|(_, known)| *known == path);
-        let function = if is_token { token.clone() } else { authorize.clone() };
-        function.oneshot(request)
+        let function = if is_token {
+            &functions.token
+        } else if path.starts_with(admin::PREFIX) {
+            &functions.admin
+        } else {
+            &functions.authorize
+        };
+        function.clone().oneshot(request)
     };
     let hosts = Arc::new([authority(issuer), addr.to_string()]);
     Router::new().fallback(dispatch).layer(from_fn_with_state(hosts, refuse_other_hosts))
@@ -59,7 +76,8 @@ mod tests {
             .route("/token", get(|| async { StatusCode::CREATED }))
             .fallback(|| async { StatusCode::IM_A_TEAPOT });
         let issuer = Issuer::parse("http://localhost:9000").unwrap();
-        let router = router(authorize, token, &issuer, "127.0.0.1:9000".parse().unwrap());
+        let admin = Router::new().fallback(|| async { StatusCode::ACCEPTED });
+        let router = router(Functions { admin, authorize, token }, &issuer, "127.0.0.1:9000".parse().unwrap());
         let mut request = Request::builder().uri(uri);
         if let Some(host) = host {
             request = request.header(HOST, host);
@@ -72,6 +90,7 @@ mod tests {
         let host = Some("localhost:9000");
         assert_eq!(status("/authorize", host).await, StatusCode::OK);
         assert_eq!(status("/token", host).await, StatusCode::CREATED);
+        assert_eq!(status("/admin/v1/tools/a", host).await, StatusCode::ACCEPTED);
         assert_eq!(status("/nothing", host).await, StatusCode::NOT_FOUND);
         assert_eq!(status("/token/more", host).await, StatusCode::NOT_FOUND);
     }

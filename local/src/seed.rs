@@ -157,6 +157,7 @@ fn on_the_fly(resource: &str) -> Resource {
             scope("mcp:write", "Act for you with this server's tools"),
         ],
         default_scopes: Some(vec!["mcp:read".to_owned()]),
+        introspection_secrets: Vec::new(),
     }
 }
 

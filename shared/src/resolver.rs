@@ -3,16 +3,17 @@
 
 use std::pin::Pin;
 
-use crate::aws::{RecordReader, Records, StoreError, Wanted};
+use crate::aws::{Change, Changed, RecordReader, Records, StoreError, ToolStore, Wanted};
+use crate::cimd::document::DocumentDigest;
 use crate::cimd::documents::{Documents, NoDocument};
 use crate::client::id::{ClientId, ClientUrlError, MetadataUrl, UrlRules};
 use crate::client::metadata::ClientMetadata;
 use crate::client::registration::Registration;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
 use crate::oauth::Issuer;
-use crate::policy::Policy;
+use crate::policy::{Block, ClientFacts, DocumentDecision, DocumentRefusal, Policy, Profile};
 use crate::tool::{Mechanism, Status, Tool, ToolId};
 
 /// A client, known well enough to ask a person about it.
@@ -38,6 +39,15 @@ pub struct Client {
     pub digest: Option<String>,
     /// That document, so that a decision can be made on what was shown.
     pub document: Option<String>,
+    /// The version of the document whose arrival last required asking people again: consent that was given
+    /// on it or on a later one is still good (CAC-17). Compare consent with this, not with `digest`.
+    pub consent_since: Option<String>,
+    /// Since when the document is in force as it is.
+    pub changed_at: Option<Timestamp>,
+    /// The profile whose limits hold for it.
+    pub profile: Profile,
+    /// Whether an administrator has to approve the tool before its first use; it has no record yet.
+    pub needs_approval: bool,
 }
 
 /// Why there is no client.
@@ -46,6 +56,12 @@ pub enum Refusal {
     /// The identifier is a URL that cannot name a metadata document.
     #[error("the client identifier breaks a rule: {0}")]
     Url(#[from] ClientUrlError),
+    /// The identifier, its host, or its domain is blocked (GOV-15).
+    #[error(transparent)]
+    Blocked(#[from] Block),
+    /// Policy does not let metadata documents of this host in.
+    #[error(transparent)]
+    NotAllowed(#[from] DocumentRefusal),
     /// No source knows the identifier.
     #[error("the client identifier is not known")]
     Unknown,
@@ -77,7 +93,7 @@ pub enum RefusalKind {
     Invalid,
     /// An administrator has yet to decide.
     Pending,
-    /// An administrator has decided against it.
+    /// An administrator has decided against it, or against its host.
     Disabled,
     /// Its publisher took it back.
     Withdrawn,
@@ -100,11 +116,14 @@ impl Refusal {
                 FailureKind::Transient => RefusalKind::Temporary,
                 FailureKind::Deterministic | FailureKind::Gone => RefusalKind::Invalid,
             },
-            Self::Pending(_) => RefusalKind::Pending,
-            Self::Disabled(_) => RefusalKind::Disabled,
-            Self::Withdrawn(_) | Self::Document(NoDocument::Withdrawn) => RefusalKind::Withdrawn,
             Self::Document(NoDocument::Busy { .. }) => RefusalKind::Temporary,
             Self::Document(NoDocument::Held) => RefusalKind::Held,
+            Self::Document(NoDocument::Withdrawn) | Self::Withdrawn(_) => RefusalKind::Withdrawn,
+            Self::Pending(_) => RefusalKind::Pending,
+            Self::Disabled(_) | Self::Blocked(_) | Self::NotAllowed(DocumentRefusal::Denied) => {
+                RefusalKind::Disabled
+            }
+            Self::NotAllowed(DocumentRefusal::NotListed | DocumentRefusal::Off) => RefusalKind::Unknown,
             Self::Document(NoDocument::Store(_) | NoDocument::Random(_)) | Self::Store(_) => {
                 RefusalKind::Ours
             }
@@ -119,6 +138,10 @@ pub struct Asked<'a> {
     registration: Option<&'a Registration>,
     policy: &'a Policy,
     shown: Option<&'a str>,
+    /// Whether the tool has a record: somebody here has consented to it, so this is no first contact.
+    is_known: bool,
+    /// Whether an administrator has approved it.
+    is_reviewed: bool,
 }
 
 /// What a source knows about a client.
@@ -129,6 +152,10 @@ pub struct Found {
     host: Option<String>,
     digest: Option<String>,
     document: Option<String>,
+    consent_since: Option<String>,
+    changed_at: Option<Timestamp>,
+    revocation_due: Option<DocumentDigest>,
+    needs_approval: bool,
 }
 
 /// A source's answer: this client, not mine (`None`), or refused, because.
@@ -162,6 +189,10 @@ impl ClientSource for PreRegistered {
                     host,
                     digest: None,
                     document: None,
+                    consent_since: None,
+                    changed_at: None,
+                    revocation_due: None,
+                    needs_approval: false,
                 }));
             }
             let url = asked.url.as_ref().map_err(|error| Refusal::Url(*error))?;
@@ -184,15 +215,29 @@ impl ClientSource for MetadataDocuments {
                 Err(ClientUrlError::NotHttps) => return Ok(None),
                 Err(error) => return Err(Refusal::Url(*error)),
             };
+            // Deny beats everything, and an administrator's word on the tool beats a missing listing; both
+            // before any fetch.
+            let needs_approval = match asked.policy.decide_metadata_document(url.host()) {
+                DocumentDecision::Allowed => false,
+                DocumentDecision::NeedsApproval => !asked.is_known,
+                DocumentDecision::Refused(DocumentRefusal::NotListed) if asked.is_reviewed => false,
+                DocumentDecision::Refused(reason) => return Err(reason.into()),
+            };
             let found = document(&self.documents, url, asked).await?;
             let tool = asked.registration.map_or(found.tool, |known| known.tool.clone());
-            Ok(Some(Found { tool, ..found }))
+            Ok(Some(Found { tool, needs_approval, ..found }))
         })
     }
 }
 
 async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -> Result<Found, Refusal> {
-    let known = documents.find(url, asked.policy, asked.shown).await?;
+    let known = match documents.find(url, asked.policy, asked.shown).await {
+        Ok(known) => known,
+        Err(reason) if asked.is_known => {
+            documents.last_good(url, asked.policy, &reason).await?.ok_or(reason)?
+        }
+        Err(reason) => return Err(reason.into()),
+    };
     Ok(Found {
         mechanism: Mechanism::MetadataDocument,
         tool: ToolId::of_metadata_document(url.host(), asked.id.as_str()),
@@ -200,6 +245,10 @@ async fn document(documents: &Documents, url: &MetadataUrl, asked: &Asked<'_>) -
         host: Some(url.host().to_owned()),
         digest: Some(known.document.digest.as_str().to_owned()),
         document: Some(known.body.clone()),
+        consent_since: Some(known.consent_since.as_str().to_owned()),
+        changed_at: Some(known.in_force_since),
+        revocation_due: known.revocation_due.clone(),
+        needs_approval: false,
     })
 }
 
@@ -219,6 +268,10 @@ impl ClientSource for Dynamic {
                 host: None,
                 digest: None,
                 document: None,
+                consent_since: None,
+                changed_at: None,
+                revocation_due: None,
+                needs_approval: false,
             });
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -229,6 +282,8 @@ pub struct Resolver {
     issuer: Issuer,
     clock: std::sync::Arc<dyn Clock>,
     records: RecordReader,
+    tools: ToolStore,
+    documents: std::sync::Arc<Documents>,
     sources: Vec<Box<dyn ClientSource>>,
     development: Vec<DevelopmentHost>,
 }
@@ -247,15 +302,16 @@ impl Resolver {
         clock: std::sync::Arc<dyn Clock>,
         documents: Documents,
         records: RecordReader,
+        tools: ToolStore,
         development: Vec<DevelopmentHost>,
     ) -> Self {
         let documents = std::sync::Arc::new(documents);
         let sources: Vec<Box<dyn ClientSource>> = vec![
             Box::new(PreRegistered { documents: std::sync::Arc::clone(&documents) }),
-            Box::new(MetadataDocuments { documents }),
+            Box::new(MetadataDocuments { documents: std::sync::Arc::clone(&documents) }),
             Box::new(Dynamic),
         ];
-        Self { issuer, clock, records, sources, development }
+        Self { issuer, clock, records, tools, documents, sources, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
@@ -274,6 +330,9 @@ impl Resolver {
     ) -> Result<Client, Refusal> {
         let url = MetadataUrl::parse(id, &self.url_rules(policy));
         let derived = url.as_ref().ok().map(|url| ToolId::of_metadata_document(url.host(), id.as_str()));
+        if let Some(block) = policy.block(id, url.as_ref().ok().map(MetadataUrl::host)) {
+            return Err(block.into());
+        }
         let wanted = Wanted { tool: derived.as_ref(), client_id: Some(id.as_str()), ..Wanted::default() };
         let Records { mut tools, registration, .. } = self.records.read(wanted).await?;
         let registration = registration.filter(|known| !known.has_ended(self.clock.now()));
@@ -282,13 +341,33 @@ impl Resolver {
         {
             tools = self.records.tools(&known.tool).await?;
         }
-        let record = tools.pop().filter(|tool| !tool.forgotten);
+        let mut record = tools.pop().filter(|tool| !tool.forgotten);
         refuse_by_status(record.as_ref())?;
-        let asked = Asked { id, url: &url, registration: registration.as_ref(), policy, shown };
+        let asked = Asked {
+            id,
+            url: &url,
+            registration: registration.as_ref(),
+            policy,
+            shown,
+            is_known: record.is_some(),
+            is_reviewed: record.as_ref().is_some_and(|tool| tool.reviewed.is_some()),
+        };
         for source in &self.sources {
-            if let Some(found) = source.find(&asked).await? {
+            let found = match source.find(&asked).await {
+                Err(Refusal::Document(NoDocument::Withdrawn)) => {
+                    return Err(self.withdraw(record.as_ref()).await?);
+                }
+                answer => answer?,
+            };
+            if let Some(found) = found {
+                if let (Some(digest), Ok(url)) = (&found.revocation_due, &url) {
+                    self.revoke(&mut record, url, digest).await?;
+                }
+                let profile = profile(policy, record.as_ref(), &found).clone();
                 return Ok(Client {
                     id: id.clone(),
+                    needs_approval: record.is_none() && (found.needs_approval || profile.approval_needed),
+                    profile,
                     mechanism: found.mechanism,
                     tool: record.as_ref().map_or(found.tool, |tool| tool.id.clone()),
                     tool_epoch: record.as_ref().map_or(0, |tool| tool.epoch),
@@ -298,10 +377,69 @@ impl Resolver {
                     host: found.host,
                     digest: found.digest,
                     document: found.document,
+                    consent_since: found.consent_since,
+                    changed_at: found.changed_at,
                 });
             }
         }
         Err(Refusal::Unknown)
+    }
+
+    /// A change of the document that revokes: every grant of the tool ends, by its epoch, before anybody is
+    /// asked anew. Two instances that do this at once raise it once: the revision decides.
+    async fn revoke(
+        &self,
+        record: &mut Option<Tool>,
+        url: &MetadataUrl,
+        digest: &DocumentDigest,
+    ) -> Result<(), StoreError> {
+        // What this process remembers may be a minute old, and the revocation done since.
+        if !self.documents.is_revocation_due(url, digest).await? {
+            return Ok(());
+        }
+        if let Some(tool) = record {
+            match self.tools.change(&tool.id, &Change::Revoke, Some(tool.revision)).await? {
+                Changed::Made(revoked) => {
+                    tracing::warn!(tool = tool.id.as_str(), "grants revoked: the metadata document changed");
+                    *tool = *revoked;
+                }
+                // Somebody else changed the tool; it stays due, and the next request sees to it.
+                Changed::Conflict => return Ok(()),
+            }
+        }
+        self.documents.revoked(url, digest).await?;
+        Ok(())
+    }
+
+    /// Its host has said for long enough that there is no document: the tool is withdrawn until an
+    /// administrator enables it again.
+    async fn withdraw(&self, record: Option<&Tool>) -> Result<Refusal, StoreError> {
+        let Some(tool) = record else { return Ok(NoDocument::Withdrawn.into()) };
+        if let Changed::Made(_) = self.tools.change(&tool.id, &Change::Withdraw, Some(tool.revision)).await? {
+            tracing::warn!(tool = tool.id.as_str(), "withdrawn by its publisher");
+        }
+        Ok(Refusal::Withdrawn(tool.id.clone()))
+    }
+
+    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
+    /// records already.
+    ///
+    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
+    /// fetch must not be a stranger's to cause (FET-01).
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is remembered of it.
+    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
+        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
+        let known = match self.documents.find(&url, policy, None).await {
+            Ok(known) => known,
+            // What is held back for an administrator does not touch grants: they go on as they were.
+            Err(NoDocument::Held) => {
+                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
+            }
+            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
+        };
+        Ok(known.document.metadata.clone())
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {
@@ -314,6 +452,17 @@ impl Resolver {
             development: self.development.clone(),
         }
     }
+}
+
+/// The profile set by hand, while it exists; otherwise the first whose rules fit.
+fn profile<'a>(policy: &'a Policy, record: Option<&Tool>, found: &Found) -> &'a Profile {
+    record
+        .and_then(|tool| tool.profile.as_deref())
+        .and_then(|name| policy.profile_named(name))
+        .unwrap_or_else(|| {
+            let facts = ClientFacts::new(found.mechanism, found.host.as_deref(), &found.metadata);
+            policy.profile(&facts)
+        })
 }
 
 /// Before anything is fetched: a tool that may not be used costs its publisher's host nothing.

@@ -2,12 +2,16 @@
 //! it, and browsers and clients that talk to them through the front door.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails the test that uses it")]
 
+mod administrator;
 mod browser;
 mod client;
 mod response;
+mod signer;
 mod world;
 
+pub use administrator::{Administrator, administrator_key, sign};
 pub use browser::Browser;
 pub use client::{CHALLENGE, CLIENT_ID, LOOPBACK_CLIENT_ID, Request, Tokens, VERIFIER, form, token_request};
 pub use response::Answer;
-pub use world::{ISSUER, Instance, RESOURCE, World, document, loopback_document};
+pub use signer::Signer;
+pub use world::{ISSUER, Instance, RESOURCE, RESOURCE_SECRET, World, document, loopback_document, sha256};

@@ -8,28 +8,32 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use local::admin_key::{ARN, LocalCaller};
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore,
-    ToolStore,
+    AuditStore, DocumentStore, DynamoDb, Governing, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
 use shared::cimd::keys::ClientKeySets;
+use shared::client::id::ClientId;
+use shared::client::registration::{Registration, SecretDigest};
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 use shared::oauth::Issuer;
-use shared::policy::Policy;
+use shared::policy::{Administration, ArnPattern, Policy};
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use shared::testing::calls::Calls;
 use shared::testing::clock::TestClock;
 use shared::testing::fetcher::ScriptedFetcher;
+use shared::tool::{Introduced, Mechanism, Status, Tool, ToolId};
 use tower::ServiceExt as _;
 
+use crate::administrator::administrator_key;
 use crate::client::{CLIENT_ID, LOOPBACK_CLIENT_ID};
 use crate::response::Answer;
 
@@ -38,6 +42,9 @@ pub const ISSUER: &str = "https://as.example";
 
 /// The MCP server of every story.
 pub const RESOURCE: &str = "https://mcp.example/mcp";
+
+/// The secret by which that MCP server asks about tokens.
+pub const RESOURCE_SECRET: &str = "the-secret-of-the-notes-server";
 
 const PREFIX: &str = "test-";
 
@@ -72,7 +79,10 @@ impl World {
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
         assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
-        Self { clock, fetcher, embedded, wrap }
+        // Where a policy gives roles, they decide alone.
+        let founded = policy.administration == Administration::default();
+        let founders = if founded { vec![ArnPattern::parse(ARN).unwrap()] } else { Vec::new() };
+        Self { clock, fetcher, embedded, wrap, founders }
     }
 
     /// Another instance of the server: own memory, same database, its keys at hand.
@@ -82,7 +92,7 @@ impl World {
 
     /// An instance in which nobody waits longer than `wait` for a fetch of somebody else.
     pub async fn instance_with_wait(&self, wait: Duration) -> Instance {
-        let instance = self.build(wait);
+        let instance = self.cold(wait);
         instance.keys.ready().await.unwrap();
         instance.calls.take();
         instance
@@ -96,10 +106,10 @@ impl World {
 
     /// An instance that has not read anything yet.
     pub fn cold_instance(&self) -> Instance {
-        self.build(WAIT_MAX)
+        self.cold(WAIT_MAX)
     }
 
-    fn build(&self, wait: Duration) -> Instance {
+    fn cold(&self, wait: Duration) -> Instance {
         let calls = Calls::default();
         let tables = DynamoDb::new(calls.count(&self.embedded.client()), PREFIX.to_owned());
         let issuer = Issuer::parse(ISSUER).unwrap();
@@ -115,8 +125,16 @@ impl World {
                 .with_wait(wait);
         let documents = Documents::new(copies.clone());
         let records = RecordReader::new(tables.clone());
-        let resolver =
-            Resolver::new(issuer.clone(), Arc::clone(&clock), documents.clone(), records.clone(), Vec::new());
+        let resolver = Resolver::new(
+            issuer.clone(),
+            Arc::clone(&clock),
+            documents.clone(),
+            records.clone(),
+            ToolStore::new(tables.clone()),
+            Vec::new(),
+        );
+        let resolver = Arc::new(resolver);
+        let client_keys = ClientKeySets::new(copies);
         let authorize = authorize::App {
             issuer: issuer.clone(),
             clock: Arc::clone(&clock),
@@ -127,7 +145,7 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
-            resolver: Arc::new(resolver),
+            resolver: Arc::clone(&resolver),
             authenticator: Arc::new(LocalSignIn),
         };
         let token = token::App {
@@ -139,8 +157,30 @@ impl World {
             records,
             tools: ToolStore::new(tables.clone()),
             policies: Arc::clone(&policies),
+            replays: ReplayStore::new(tables.clone()),
+            resolver,
+            client_keys: client_keys.clone(),
+        };
+        let callers = LocalCaller::new(administrator_key(), Arc::clone(&self.clock) as Arc<dyn Clock>);
+        let admin = admin::App {
+            issuer: Issuer::parse(ISSUER).unwrap(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            random: Arc::new(OsRandom),
+            callers: Arc::new(callers),
+            founders: self.founders.clone(),
+            keys: Arc::clone(&keys),
+            key_store: KeyStore::new(tables.clone(), Issuer::parse(ISSUER).unwrap()),
+            wrap: Arc::clone(&self.wrap) as Arc<dyn KeyWrap>,
+            tools: ToolStore::new(tables.clone()),
+            catalogue: Arc::default(),
+            registrations: RegistrationStore::new(tables.clone()),
+            grants: GrantStore::new(tables.clone()),
+            governing: Governing::new(tables.clone()),
+            policies: Arc::clone(&policies),
+            audit: AuditStore::new(tables.clone(), 0),
         };
         Instance {
+            admin: admin::router(admin),
             authorize: authorize::router(authorize),
             token: token::router(token),
             calls,
@@ -148,8 +188,41 @@ impl World {
             policies,
             tables,
             documents,
-            client_keys: ClientKeySets::new(copies),
+            client_keys,
         }
+    }
+
+    /// Enters a client as an administrator does, with `metadata` as stored and this secret, if any. Returns
+    /// its registration.
+    pub async fn register(
+        &self,
+        client_id: &str,
+        mechanism: Mechanism,
+        metadata: serde_json::Value,
+        secret: Option<&str>,
+    ) -> Registration {
+        let tables = DynamoDb::new(self.embedded.client(), PREFIX.to_owned());
+        let now = self.clock.now();
+        let introduced = Introduced { at: now, by: "administrator".to_owned(), mechanism };
+        let tool = ToolId::parse("registered-agent").unwrap();
+        let id = ClientId::parse(client_id).unwrap();
+        let metadata = serde_json::from_value(metadata).unwrap();
+        let mut registration = Registration::new(id, tool.clone(), introduced.clone(), Some(metadata));
+        registration.secrets.extend(secret.map(|secret| SecretDigest {
+            sha256: sha256(secret),
+            created_at: now,
+            expires_at: None,
+        }));
+        let tool = Tool::new(tool, None, Status::Enabled, introduced);
+        let tools = ToolStore::new(tables);
+        assert_eq!(tools.introduce(&tool, &registration).await.unwrap(), Introduction::New);
+        registration
+    }
+
+    /// Puts a changed registration in the place of the one it was made from.
+    pub async fn replace_registration(&self, changed: &Registration) -> bool {
+        let tables = DynamoDb::new(self.embedded.client(), PREFIX.to_owned());
+        RegistrationStore::new(tables).replace(changed, changed.revision).await.unwrap()
     }
 
     /// Where the database listens.
@@ -161,6 +234,13 @@ impl World {
     pub async fn stop_database(self) {
         self.embedded.stop().await;
     }
+}
+
+/// SHA-256 of `text` in base64url, as secrets are kept.
+pub fn sha256(text: &str) -> String {
+    use base64::Engine as _;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
 }
 
 /// A wrapping service that can be switched off, as KMS can be away.
@@ -207,6 +287,7 @@ impl KeyWrap for BreakableWrap {
 /// One instance of the server.
 #[derive(Clone)]
 pub struct Instance {
+    admin: Router,
     authorize: Router,
     token: Router,
     /// What it sent to DynamoDB.
@@ -227,8 +308,13 @@ impl Instance {
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();
-        let router =
-            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
+        let router = if token::ROUTES.iter().any(|(_, route)| *route == path) {
+            &self.token
+        } else if path.starts_with(admin::PREFIX) {
+            &self.admin
+        } else {
+            &self.authorize
+        };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
     }
@@ -259,6 +345,7 @@ fn policy() -> Policy {
                     {"name": "notes:write", "description": "change your notes"},
                 ],
                 "default_scopes": ["notes:read"],
+                "introspection_secrets": [sha256(RESOURCE_SECRET)],
             },
             {"resource": "https://mcp2.example", "scopes": [{"name": "files"}]},
         ],

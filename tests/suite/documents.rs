@@ -9,6 +9,7 @@ use shared::cimd::document::DocumentDigest;
 use shared::cimd::documents::{Known, MEMORY_STALENESS, NoDocument};
 use shared::cimd::history::{Decision, History, VERSIONS_MAX};
 use shared::client::id::{ClientId, MetadataUrl, UrlRules};
+use shared::clock::Clock as _;
 use shared::fetch::FetchError;
 use shared::policy::Policy;
 use shared::policy::change::{ChangeKind, Consequence, Grade};
@@ -371,7 +372,7 @@ async fn the_page_of_a_held_client_sends_the_person_to_the_administrator() {
     let current = policies.current(world.clock.as_ref()).await.unwrap();
     let mut policy = current.policy.clone();
     policy.documents.changes.material = Consequence::Hold;
-    assert!(policies.replace(current.version, &policy).await.unwrap());
+    assert!(policies.replace(current.version, &policy, "tests", world.clock.now()).await.unwrap());
     browser.get(&Request::default().path()).await.assert_page(200);
     world.clock.advance(HOUR);
     world.fetcher.answer(CLIENT_ID, &scoped("a b"), None);
@@ -551,4 +552,74 @@ async fn documents_in_use_are_renewed_before_they_expire() {
         instance.documents.find(url, &policy, None).await.unwrap();
     }
     assert_eq!(world.fetcher.fetched().len(), before, "nobody waited for a fetch");
+}
+
+/// FM063, FM067, AUT-29: during an outage of its metadata host, a tool that people here use goes on for
+/// everybody, and refreshing needs no host at all; an unknown one gets nobody in and leaves nothing.
+#[tokio::test]
+async fn an_outage_stops_unknown_tools_and_not_those_in_use() {
+    let world = World::new().await;
+    let mut alice = Browser::signed_in(&world.instance().await, "alice").await;
+    let tokens = alice.tokens().await;
+    world.clock.advance(2 * HOUR);
+    world.fetcher.fail(CLIENT_ID, FetchError::Status(403));
+    world.fetcher.fail(LOOPBACK_CLIENT_ID, FetchError::Deadline);
+
+    tokens.refresh(&alice.instance, CLIENT_ID).await.assert_status(200);
+    let mut bob = Browser::signed_in(&world.instance().await, "bob").await;
+    bob.get(&Request::default().path()).await.assert_page(200);
+    bob.tokens().await;
+
+    let unknown = bob.get(&Request::loopback(50_000).path()).await;
+    unknown.assert_page(503);
+    assert_eq!(unknown.note.outcome, "client_unreachable");
+    assert!(!unknown.header("retry-after").is_empty());
+}
+
+/// FM068: a document that is gone stops new authorizations at once; after a day the tool is withdrawn, and
+/// its grants end with it.
+#[tokio::test]
+async fn a_tool_whose_document_is_gone_is_withdrawn_after_a_day() {
+    let world = World::new().await;
+    let mut alice = Browser::signed_in(&world.instance().await, "alice").await;
+    let tokens = alice.tokens().await;
+    world.clock.advance(HOUR);
+    world.fetcher.fail(CLIENT_ID, FetchError::Gone(404));
+    alice.get(&Request::default().path()).await.assert_page(400);
+    let refreshed = tokens.refresh(&alice.instance, CLIENT_ID).await;
+    let tokens = Tokens::of(&refreshed);
+    for _ in 0..2 {
+        world.clock.advance(DAY / 2);
+        alice = Browser::signed_in(&alice.instance, "alice").await;
+        alice.get(&Request::default().path()).await;
+    }
+    let answer = alice.get(&Request::default().path()).await;
+    answer.assert_page(403);
+    assert_eq!(answer.note.outcome, "tool_withdrawn");
+    tokens.refresh(&alice.instance, CLIENT_ID).await.assert_status(400);
+}
+
+/// CAC-17, GOV-07: when a document drops the client's authentication, every grant of the tool ends, on
+/// every instance, once; people who agree to what it is now keep what they agree to.
+#[tokio::test]
+async fn a_critical_change_revokes_the_tools_grants_once() {
+    let world = World::new().await;
+    let proved = changed(&[("dpop_bound_access_tokens", true.into())]);
+    world.fetcher.answer(CLIENT_ID, &proved, None);
+    let mut alice = Browser::signed_in(&world.instance().await, "alice").await;
+    let mut bob = Browser::signed_in(&world.instance().await, "bob").await;
+    let before = [alice.tokens().await, bob.tokens().await];
+    world.clock.advance(HOUR);
+    world.fetcher.answer(CLIENT_ID, &document(CLIENT_ID), None);
+    // Both instances learn of it before either grants anything.
+    alice.get(&Request::default().path()).await.assert_page(200);
+    bob.get(&Request::default().path()).await.assert_page(200);
+    for tokens in &before {
+        tokens.refresh(&alice.instance, CLIENT_ID).await.assert_status(400);
+    }
+    let after = alice.tokens().await;
+    bob.get(&Request::default().path()).await.assert_page(200);
+    world.clock.advance(MEMORY_STALENESS);
+    bob.get(&Request::default().path()).await.assert_page(200);
+    after.refresh(&bob.instance, CLIENT_ID).await.assert_status(200);
 }

@@ -4,12 +4,16 @@
 
 mod authorize;
 mod budgets;
+mod client_auth;
 mod client_keys;
 mod conformance;
 mod consent;
 mod discovery;
 mod documents;
+mod dpop;
 mod keys;
+mod refresh;
+mod revocation;
 mod tidy;
 mod token;
 mod tools;

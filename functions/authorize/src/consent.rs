@@ -16,15 +16,17 @@ use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
-use shared::grant::{Code, Evidence, Grant, Stage};
+use shared::grant::{ClientProof, Code, Evidence, Grant, Stage};
 use shared::http::log::Note;
 use shared::http::page::page;
 use shared::oauth::{AuthorizationErrorCode, Params};
+use shared::policy::Authentication;
 use shared::resolver::{Client, Refusal};
 use shared::seal::Purpose;
-use shared::tool::{Introduced, Status, Tool, ToolId};
+use shared::tool::{Ceiling, Introduced, Status, Tool, ToolId};
 
 use crate::App;
+use crate::approval;
 use crate::error::{PageError, refuse, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
 use crate::pages::ConsentPage;
@@ -33,8 +35,15 @@ use crate::request::{AuthorizationRequest, RequestError};
 use crate::session::Session;
 use crate::sign_in;
 
-/// Authentication methods of the token endpoint.
-const AUTH_METHODS: &[AuthMethod] = &[AuthMethod::None];
+/// The authentication methods that a profile leaves (GOV-03).
+fn methods(authentication: Authentication) -> Vec<AuthMethod> {
+    let proves = |method: &AuthMethod| match authentication {
+        Authentication::Optional => true,
+        Authentication::Required => *method != AuthMethod::None,
+        Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
+    };
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
+}
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
 pub(crate) async fn authorize(
@@ -91,7 +100,7 @@ async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) ->
     };
     let response = match Walk::through(app, &flow, &session, None).await {
         Ok(walk) => present(app, id, &flow, &session, &walk, false),
-        Err(stop) => stop.answer(app, flow.get("client_id")),
+        Err(stop) => stop.answer(app, &session, flow.get("client_id")),
     };
     flows.attach(app, response)
 }
@@ -109,8 +118,9 @@ impl<E: Into<PageError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn answer(self, app: &App, client_id: Option<&str>) -> Response {
+    fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
         match self {
+            Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
             Self::Page(error) => refuse_client(app, error, client_id),
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
@@ -142,12 +152,27 @@ impl Walk {
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
+        if client.needs_approval {
+            approval::park(app, session, &client).await?;
+            return Err(PageError::from(Refusal::Pending(client.tool)).into());
+        }
+        if let Some(block) = policy.policy.blocked.host(target.host()) {
+            return Err(PageError::from(Refusal::Blocked(block)).into());
+        }
+        if !client.profile.redirect_kinds.contains(&target.kind()) {
+            return Err(PageError::RedirectKind.into());
+        }
         let ceiling = client.record.as_ref().map(|tool| tool.ceiling.clone()).unwrap_or_default();
         if !ceiling.allows_groups(&session.groups) {
             return Err(PageError::GroupNotAllowed.into());
         }
-        let request =
-            AuthorizationRequest::read(flow, &client.metadata, &policy.policy, &ceiling, AUTH_METHODS);
+        let request = AuthorizationRequest::read(
+            flow,
+            &client.metadata,
+            &policy.policy,
+            &[&ceiling, &Ceiling { scopes: client.profile.scope_ceiling.clone(), ..Ceiling::default() }],
+            &methods(client.profile.authentication),
+        );
         let request = match request {
             Ok(request) if flow.prompts("none") => {
                 let _ = request;
@@ -167,6 +192,17 @@ impl Walk {
             redirect_uri: self.target.uri().to_owned(),
             resource: self.request.resource.resource.clone(),
             scope: self.request.scope.to_string(),
+        }
+    }
+
+    /// What the client will have to prove at the token endpoint.
+    fn proof(&self) -> ClientProof {
+        let metadata = &self.client.metadata;
+        ClientProof {
+            declared: metadata.auth_methods.usable(&AuthMethod::SUPPORTED).unwrap_or_default(),
+            method: None,
+            dpop_required: metadata.dpop_bound_access_tokens,
+            dpop_jkt: self.request.dpop_jkt.clone(),
         }
     }
 
@@ -264,7 +300,7 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     }
     let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
         Ok(walk) => walk,
-        Err(stop) => return Ok(stop.answer(app, flow.get("client_id"))),
+        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id"))),
     };
     let response = match params.get("decision") {
         Some("approve") if walk.question() != form.question => {
@@ -280,7 +316,7 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
 
 /// A form of ours comes from our own page. The sealed part already proves it; the browser's own word
 /// is a second wall. Our pages send no referrer, so `Origin` may be `null`.
-fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), PageError> {
+pub(crate) fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), PageError> {
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("malformed"));
     let site_is_ours = match header("sec-fetch-site") {
         Some(site) => site == "same-origin",
@@ -294,6 +330,7 @@ fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), PageError> {
 async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Result<Response, PageError> {
     let now = app.clock.now();
     let (tool, tool_epoch) = introduce(app, session, &walk.client, now).await?;
+    let lifetimes = walk.policy.policy.lifetimes_for(&walk.client.profile);
     let grant = Grant {
         id: id.grant(),
         subject: session.subject.clone(),
@@ -305,8 +342,10 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
         resource: walk.request.resource.resource.clone(),
         scope: walk.request.scope.clone(),
         code_challenge: walk.request.challenge.clone(),
+        proof: walk.proof(),
         document_digest: walk.client.digest.clone(),
         refreshable: walk.request.refreshable,
+        profile: walk.client.profile.name.clone(),
         approved_at: now,
         evidence: Evidence {
             client_name: walk.client_name().map(str::to_owned),
@@ -314,7 +353,7 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
             redirect_host: walk.target.host().to_owned(),
             policy_version: walk.policy.version,
         },
-        stage: Stage::Approved { code_expires_at: now.plus(walk.policy.policy.lifetimes.code()) },
+        stage: Stage::Approved { code_expires_at: now.plus(lifetimes.code()) },
     };
     // Minted before the write: a failure here leaves no grant that nobody can redeem.
     let code = Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;

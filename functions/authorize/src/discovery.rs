@@ -6,8 +6,10 @@ use axum::extract::State;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use shared::client::metadata::AuthMethod;
 use shared::http::json_with_cache;
 use shared::http::log::Note;
+use shared::jose::CLIENT_ALGORITHMS;
 use shared::oauth::server_metadata::ServerMetadata;
 
 use crate::App;
@@ -21,7 +23,9 @@ pub(crate) async fn metadata(State(app): State<Arc<App>>) -> Response {
         Ok(policy) => {
             let resources =
                 policy.policy.resources.iter().map(|resource| resource.resource.clone()).collect();
-            let metadata = ServerMetadata::new(&app.issuer, policy.policy.scopes_supported(), resources);
+            let scopes = policy.policy.scopes_supported();
+            let methods = AuthMethod::SUPPORTED.map(AuthMethod::as_str);
+            let metadata = ServerMetadata::new(&app.issuer, scopes, resources, &methods, &CLIENT_ALGORITHMS);
             json_with_cache(StatusCode::OK, &metadata, CACHE_CONTROL)
         }
         Err(error) => {

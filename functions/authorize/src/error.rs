@@ -50,6 +50,8 @@ pub(crate) enum PageError {
     Refused(#[from] Refusal),
     #[error("the redirect URI is not one of the client's")]
     RedirectUriUnknown,
+    #[error("policy does not honour this kind of redirect URI for this kind of client")]
+    RedirectKind,
     #[error(transparent)]
     SignIn(SignInError),
     #[error(transparent)]
@@ -184,6 +186,12 @@ impl PageError {
                     "We could not finish this. Nothing was changed. Try again in a minute.",
                 ),
             },
+            Self::RedirectKind => words(
+                StatusCode::FORBIDDEN,
+                "redirect_kind_refused",
+                "This application may not be used in this way here",
+                "The rules here do not allow the way in which it wants to be answered. Ask your administrator.",
+            ),
             Self::RedirectUriUnknown => words(
                 BAD,
                 "invalid_redirect_uri",

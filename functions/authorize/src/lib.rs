@@ -3,6 +3,7 @@
 //! The order of work (AUT-26, FET-01): parse and refuse duplicates → sign in → resolve the client →
 //! prove the redirect URI → from here errors may redirect → the rest of the request → consent → code.
 
+mod approval;
 mod consent;
 mod discovery;
 mod error;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
@@ -68,6 +69,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", path::AUTHORIZE),
     ("GET", "/consent"),
     ("POST", "/consent"),
+    ("POST", "/reason"),
     ("GET", "/sign-in/callback"),
     ("POST", "/sign-in/callback"),
     ("GET", "/style.css"),
@@ -93,6 +95,7 @@ pub fn router(app: App) -> Router {
     let router = Router::new()
         .route(path::AUTHORIZE, get(consent::authorize))
         .route("/consent", get(consent::show).post(consent::submit))
+        .route("/reason", post(approval::reason))
         .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))

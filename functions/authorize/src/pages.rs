@@ -22,6 +22,23 @@ impl ErrorPage<'_> {
     }
 }
 
+/// A tool that waits for an administrator.
+#[derive(Template)]
+#[template(path = "pending.html")]
+pub(crate) struct PendingPage<'a> {
+    pub(crate) tool: &'a str,
+    /// The form for a reason; `None` once one was given.
+    pub(crate) form: Option<&'a str>,
+    /// Characters of a reason.
+    pub(crate) limit: usize,
+}
+
+impl PendingPage<'_> {
+    pub(crate) fn html(&self) -> String {
+        self.render().unwrap_or_else(|_| FALLBACK.to_owned())
+    }
+}
+
 /// What a person decides on.
 #[derive(Template)]
 #[template(path = "consent.html")]

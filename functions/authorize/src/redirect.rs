@@ -38,6 +38,11 @@ impl RedirectTarget {
         self.uri.host_for_display()
     }
 
+    /// The kind of redirect URI.
+    pub(crate) fn kind(&self) -> RedirectKind {
+        self.uri.kind()
+    }
+
     /// Whether the code goes to a program on the person's own computer.
     pub(crate) fn is_loopback(&self) -> bool {
         self.uri.kind() == RedirectKind::Loopback

@@ -10,7 +10,7 @@ use shared::tool::Ceiling;
 use crate::flow::Flow;
 
 /// Parameters that mean something here; all others are ignored (AUT-02).
-pub(crate) const KNOWN_PARAMS: [&str; 12] = [
+pub(crate) const KNOWN_PARAMS: [&str; 13] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -21,6 +21,7 @@ pub(crate) const KNOWN_PARAMS: [&str; 12] = [
     "code_challenge",
     "code_challenge_method",
     "prompt",
+    "dpop_jkt",
     "request",
     "request_uri",
 ];
@@ -58,6 +59,8 @@ pub(crate) enum RequestError {
     ResourceCeiling,
     #[error("the tool may have none of these scopes")]
     ScopeCeiling,
+    #[error("dpop_jkt is not a SHA-256 thumbprint")]
+    DpopKey,
     #[error("nobody can be asked, because prompt is none")]
     ConsentRequired,
 }
@@ -92,6 +95,7 @@ impl RequestError {
                 (Code::InvalidTarget, "the client may not be used for this resource here")
             }
             Self::ScopeCeiling => (Code::InvalidScope, "the client may have none of these scopes here"),
+            Self::DpopKey => (Code::InvalidRequest, "dpop_jkt is not a thumbprint"),
             Self::ConsentRequired => (Code::ConsentRequired, "the person must be asked"),
         }
     }
@@ -109,6 +113,8 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) scope: Scope,
     /// Whether a refresh token will be issued (REF-07).
     pub(crate) refreshable: bool,
+    /// The DPoP key that the code is bound to (RFC 9449 §10).
+    pub(crate) dpop_jkt: Option<String>,
 }
 
 impl AuthorizationRequest {
@@ -117,7 +123,7 @@ impl AuthorizationRequest {
         flow: &Flow,
         client: &ClientMetadata,
         policy: &Policy,
-        ceiling: &Ceiling,
+        ceilings: &[&Ceiling],
         methods: &[AuthMethod],
     ) -> Result<Self, RequestError> {
         if let Some(name) = flow.repeated() {
@@ -140,16 +146,28 @@ impl AuthorizationRequest {
         client.auth_methods.usable(methods).map_err(|_| RequestError::AuthMethod)?;
         let challenge = CodeChallenge::parse(flow.get("code_challenge"), flow.get("code_challenge_method"))?;
         let resource = resource(flow, policy)?.clone();
-        if !ceiling.allows_resource(&resource.resource) {
+        if !ceilings.iter().all(|ceiling| ceiling.allows_resource(&resource.resource)) {
             return Err(RequestError::ResourceCeiling);
         }
-        let scope = ceiling.narrow(&scope(flow, &resource)?);
+        let requested = scope(flow, &resource)?;
+        let scope = ceilings.iter().fold(requested, |scope, ceiling| ceiling.narrow(&scope));
         if scope.filter(|token| token != OFFLINE_ACCESS).is_empty() {
             return Err(RequestError::ScopeCeiling);
         }
         let refreshable = client.may_use(GrantType::RefreshToken) || scope.contains(OFFLINE_ACCESS);
-        Ok(Self { challenge, resource, scope, refreshable })
+        let dpop_jkt = flow.get("dpop_jkt").map(str::to_owned);
+        if dpop_jkt.as_ref().is_some_and(|jkt| !is_sha256(jkt)) {
+            return Err(RequestError::DpopKey);
+        }
+        Ok(Self { challenge, resource, scope, refreshable, dpop_jkt })
     }
+}
+
+/// Whether `text` is a SHA-256 digest in base64url, as every thumbprint is.
+fn is_sha256(text: &str) -> bool {
+    /// Characters of 32 bytes.
+    const CHARS: usize = 43;
+    text.len() == CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn resource<'a>(flow: &Flow, policy: &'a Policy) -> Result<&'a Resource, RequestError> {

@@ -5,23 +5,30 @@
 //! is spent, so a failure to sign burns nothing (invariant 7).
 
 use shared::aws::Redemption;
+use shared::client::metadata::AuthMethod;
 use shared::grant::{Code, Stage};
 use shared::oauth::{CodeVerifier, Params};
 
 use crate::App;
+use crate::client_auth::Presented;
+use crate::dpop::{self, Proof};
 use crate::error::TokenError;
 use crate::governance::honour;
 use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 
-pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, TokenError> {
+pub(crate) async fn redeem(
+    app: &App,
+    params: &Params,
+    presented: &Presented,
+    proof: Option<&Proof>,
+) -> Result<TokenResponse, TokenError> {
     let code = params.get("code").ok_or(TokenError::Missing("code"))?;
-    let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
     let verifier = params.get("code_verifier").ok_or(TokenError::Missing("code_verifier"))?;
     let verifier = CodeVerifier::parse(verifier).map_err(TokenError::VerifierMalformed)?;
     let keys = app.keys_for(code).await;
     // An invented code ends here, without a question to the database (invariant 1).
     let code = Code::parse(code, &keys.seal)?;
-    let honoured = honour(app, code.grant, &code.tool, client_id).await?;
+    let honoured = honour(app, code.grant, &code.tool, presented).await?;
     let grant = &honoured.grant;
     if params.get("redirect_uri").is_some_and(|redirect_uri| redirect_uri != grant.redirect_uri) {
         return Err(TokenError::OtherRedirectUri);
@@ -29,6 +36,7 @@ pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, 
     if !grant.code_challenge.accepts(&verifier) {
         return Err(TokenError::VerifierMismatch);
     }
+    dpop::check_binding(&grant.proof, proof)?;
     check_resource(params, grant)?;
     let now = app.clock.now();
     match &grant.stage {
@@ -43,17 +51,25 @@ pub(crate) async fn redeem(app: &App, params: &Params) -> Result<TokenResponse, 
         Stage::Revoked => return Err(TokenError::Revoked),
     }
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    let lifetimes = &policy.policy.lifetimes;
+    honoured.check_policy(&policy.policy)?;
+    let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&grant.scope, &policy.policy)?;
-    let access_token = access_token(app, &keys, grant, &scope, now, lifetimes)?;
+    if let Some(proof) = proof {
+        proof.spend(app).await?;
+    }
+    let jkt = proof.map(|proof| proof.jkt.as_str());
+    let access_token = access_token(app, &keys, grant, &scope, jkt, now, lifetimes)?;
     let refresh_token = if grant.refreshable { Some(refresh_token(&keys, grant, 1)?) } else { None };
-    match app.grants.redeem(grant, now, lifetimes, &app.mark()?).await? {
+    // The refresh token of a client that proves nothing else is bound to the key (RFC 9449 §5).
+    let bound = jkt.filter(|_| honoured.method == AuthMethod::None);
+    match app.grants.redeem(grant, honoured.method, bound, now, lifetimes, &app.mark()?).await? {
         Redemption::Redeemed => {
             honoured.note_use(app, now).await;
             Ok(TokenResponse {
                 outcome: "code_redeemed",
-                client_id: client_id.to_owned(),
+                client_id: grant.client_id.clone(),
                 access_token,
+                bound: proof.is_some(),
                 expires_in: lifetimes.access_token_seconds,
                 refresh_token,
                 scope,

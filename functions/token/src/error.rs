@@ -1,10 +1,11 @@
 //! Refusals of the token endpoint (OAuth 2.1 §3.2.4): a registered code and a fixed description.
 
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use shared::aws::{KeyStoreError, StoreError};
+use shared::cimd::keys::NoKeys;
 use shared::grant::CredentialError;
 use shared::http::json;
 use shared::http::log::Note;
@@ -15,6 +16,10 @@ use shared::oauth::pkce::PkceError;
 use shared::random::RandomError;
 use shared::seal::SealError;
 use shared::tool::NotHonoured;
+
+use crate::client_auth::{AssertionError, ClientError};
+use crate::dpop::DpopError;
+use crate::jws::JwsError;
 
 /// Why no token was issued. What a thief could learn from differs in the log only.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,10 @@ pub(crate) enum TokenError {
     GrantGone,
     #[error("the client's registration is gone")]
     ClientGone,
+    #[error("the client identifier or one of its hosts is blocked")]
+    Blocked,
+    #[error("policy demands a stronger authentication method of this kind of client")]
+    MethodNotAllowed,
     #[error(transparent)]
     NotHonoured(#[from] NotHonoured),
     #[error("nothing is left of the scope")]
@@ -73,6 +82,14 @@ pub(crate) enum TokenError {
     OtherResource,
     #[error("the resource is not served any more")]
     ResourceGone,
+    #[error("whoever asks is no resource of ours, or did not prove it")]
+    CallerUnknown,
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the client's keys are out of reach: {0}")]
+    ClientKeysUnavailable(String),
+    #[error(transparent)]
+    Dpop(#[from] DpopError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("this process has no keys: {0}")]
@@ -83,6 +100,29 @@ pub(crate) enum TokenError {
     Seal(#[from] SealError),
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+impl From<AssertionError> for TokenError {
+    fn from(error: AssertionError) -> Self {
+        Self::Client(error.into())
+    }
+}
+
+impl From<JwsError> for TokenError {
+    fn from(error: JwsError) -> Self {
+        AssertionError::from(error).into()
+    }
+}
+
+impl From<NoKeys> for TokenError {
+    fn from(error: NoKeys) -> Self {
+        match error {
+            NoKeys::Store(error) => Self::Store(error),
+            NoKeys::Random(error) => Self::Random(error),
+            NoKeys::Unavailable(reason) => Self::ClientKeysUnavailable(reason),
+            NoKeys::None | NoKeys::Unusable(_) => Self::Client(ClientError::Keys(error)),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -100,10 +140,14 @@ impl TokenError {
             Self::Missing(name) => (Code::InvalidRequest, missing(name)),
             Self::UnsupportedGrantType => (Code::UnsupportedGrantType, "the grant type is not supported"),
             Self::VerifierMalformed(_) => (Code::InvalidGrant, "the code_verifier is malformed"),
+            Self::MethodNotAllowed => {
+                (Code::UnauthorizedClient, "the client must authenticate in another way here")
+            }
             Self::ClientGone => (Code::InvalidClient, "the client is not registered any more"),
             Self::ScopeGone => (Code::InvalidScope, "nothing is left of what was granted"),
             Self::Credential(_)
             | Self::NotHonoured(_)
+            | Self::Blocked
             | Self::GrantGone
             | Self::OtherClient
             | Self::CodeExpired
@@ -125,6 +169,16 @@ impl TokenError {
             Self::ScopeWider => (Code::InvalidScope, "the scope is wider than what was granted"),
             Self::OtherResource => (Code::InvalidTarget, "the resource is not the granted one"),
             Self::ResourceGone => (Code::InvalidTarget, "the resource is not served any more"),
+            Self::CallerUnknown => (Code::InvalidClient, "only registered resources may ask"),
+            Self::Client(error) => client_wire(error),
+            Self::Dpop(DpopError::OtherKey) => {
+                (Code::InvalidGrant, "the code or refresh token is bound to another DPoP key")
+            }
+            Self::Dpop(DpopError::Missing) => (Code::InvalidDpopProof, "a DPoP proof is required"),
+            Self::Dpop(_) => (Code::InvalidDpopProof, "the DPoP proof is not acceptable"),
+            Self::ClientKeysUnavailable(_) => {
+                (Code::TemporarilyUnavailable, "the client's keys are out of reach; nothing was used up")
+            }
             Self::Store(_) | Self::Keys(_) | Self::Sign(_) | Self::Seal(_) | Self::Random(_) => {
                 (Code::TemporarilyUnavailable, "try again in a moment; nothing was used up")
             }
@@ -139,16 +193,45 @@ impl TokenError {
             Code::InvalidClient => StatusCode::UNAUTHORIZED,
             Code::InvalidRequest
             | Code::InvalidGrant
+            | Code::InvalidDpopProof
             | Code::UnauthorizedClient
             | Code::UnsupportedGrantType
             | Code::InvalidScope
             | Code::InvalidTarget => StatusCode::BAD_REQUEST,
         };
         let mut response = json(status, &Body { error: code.as_str(), error_description });
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 6749 §5.2: names the scheme that the client may have used. Browsers that call us by
+            // script show no dialog for it, and pages of ours never lead here.
+            let challenge = HeaderValue::from_static("Basic realm=\"nameplate\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
         }
         Note::new(code.as_str()).because(&self).on(response)
+    }
+}
+
+fn client_wire(error: &ClientError) -> (Code, &'static str) {
+    match error {
+        ClientError::SeveralMethods => {
+            (Code::InvalidRequest, "use one way to authenticate the client, not several")
+        }
+        ClientError::InUri => (Code::InvalidRequest, "client credentials must not stand in the request URI"),
+        ClientError::AssertionIncomplete => {
+            (Code::InvalidRequest, "client_assertion and client_assertion_type must come together")
+        }
+        ClientError::AssertionType => (Code::InvalidClient, "the client_assertion_type is not supported"),
+        ClientError::Authorization => (Code::InvalidClient, "the Authorization header is not Basic"),
+        ClientError::Contradiction => (Code::InvalidClient, "client_id is not the client that authenticates"),
+        ClientError::Method(_) => {
+            (Code::InvalidClient, "the client must authenticate with a method that it declared")
+        }
+        // What exactly is wrong is the log's: whoever guesses must not learn how close they are.
+        ClientError::Secret | ClientError::Assertion(_) | ClientError::Keys(_) => {
+            (Code::InvalidClient, "client authentication failed")
+        }
     }
 }
 
@@ -159,6 +242,7 @@ fn missing(name: &str) -> &'static str {
         "client_id" => "client_id is missing",
         "code_verifier" => "code_verifier is missing",
         "refresh_token" => "refresh_token is missing",
+        "token" => "token is missing",
         _ => "a parameter is missing",
     }
 }

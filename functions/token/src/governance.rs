@@ -2,20 +2,27 @@
 //! (DESIGN invariant 4, REF-09).
 
 use shared::aws::{Records, Wanted};
+use shared::client::id::ClientId;
+use shared::client::metadata::AuthMethod;
+use shared::client::registration::Registration;
 use shared::clock::Timestamp;
 use shared::grant::{Grant, GrantId};
 use shared::http::log::chain;
 use shared::oauth::Scope;
 use shared::oauth::scope::OFFLINE_ACCESS;
-use shared::policy::Policy;
-use shared::tool::{Mechanism, Tool, ToolId, check_standing};
+use shared::policy::{Authentication, Lifetimes, Policy, Profile};
+use shared::tool::{Ceiling, Mechanism, Tool, ToolId, check_standing};
+use url::Url;
 
 use crate::App;
+use crate::client_auth::{KeySource, OnRecord, Presented, authenticate};
 use crate::error::TokenError;
 
-/// A grant that belongs to the client, of a tool in good standing.
+/// A grant that belongs to the authenticated client, of a tool in good standing.
 pub(crate) struct Honoured {
     pub(crate) grant: Grant,
+    /// How the client authenticated.
+    pub(crate) method: AuthMethod,
     tool: Tool,
 }
 
@@ -27,35 +34,82 @@ pub(crate) async fn honour(
     app: &App,
     grant: GrantId,
     tool: &ToolId,
-    client_id: &str,
+    presented: &Presented,
 ) -> Result<Honoured, TokenError> {
+    let client_id = presented.client_id.as_str();
     let wanted = Wanted { grant: Some(grant), tool: Some(tool), client_id: Some(client_id) };
     let Records { grant, tools, registration } = app.records.read(wanted).await?;
-    let grant = grant.ok_or(TokenError::GrantGone)?;
-    if grant.client_id != client_id {
-        return Err(TokenError::OtherClient);
-    }
-    // A registration that was removed or has ended: the client is told to register anew (T15, REG-09).
-    let known = registration.is_some_and(|known| !known.has_ended(app.clock.now()));
-    if grant.mechanism != Mechanism::MetadataDocument && !known {
-        return Err(TokenError::ClientGone);
-    }
+    let mut grant = grant.ok_or(TokenError::GrantGone)?;
+    let method = authenticate_for(app, &grant, registration.as_ref(), presented).await?;
+    grant.proof.method = Some(method);
     check_standing(&grant.tool, grant.tool_epoch, &tools)?;
     let tool = tools.into_iter().next_back().ok_or(TokenError::GrantGone)?;
-    Ok(Honoured { grant, tool })
+    Ok(Honoured { grant, method, tool })
+}
+
+/// Authenticates the client that `grant` belongs to, by what is on record about it.
+pub(crate) async fn authenticate_for(
+    app: &App,
+    grant: &Grant,
+    registration: Option<&Registration>,
+    presented: &Presented,
+) -> Result<AuthMethod, TokenError> {
+    if grant.client_id != presented.client_id {
+        return Err(TokenError::OtherClient);
+    }
+    let registration = registration.filter(|known| !known.has_ended(app.clock.now()));
+    // A registration that was removed or has ended: the client is told to register anew (T15, REG-09).
+    if grant.mechanism != Mechanism::MetadataDocument && registration.is_none() {
+        return Err(TokenError::ClientGone);
+    }
+    let metadata = registration.and_then(|known| known.metadata.as_ref());
+    let declared = metadata.map_or(grant.proof.declared.as_slice(), |known| known.auth_methods.declared());
+    let record = OnRecord {
+        methods: grant.proof.method.as_ref().map_or(declared, std::slice::from_ref),
+        secrets: registration.map_or(&[], |known| known.secrets.as_slice()),
+        keys: metadata.map_or(KeySource::Document, KeySource::Registered),
+        compatibility: registration.map(|known| known.compatibility).unwrap_or_default(),
+    };
+    authenticate(app, presented, &record).await
 }
 
 impl Honoured {
+    /// The profile that held at approval, as policy has it today; `None` if policy has dropped it.
+    fn profile<'a>(&self, policy: &'a Policy) -> Option<&'a Profile> {
+        policy.profile_named(&self.grant.profile)
+    }
+
+    /// The lifetimes for clients of its profile.
+    pub(crate) fn lifetimes(&self, policy: &Policy) -> Lifetimes {
+        self.profile(policy).map_or_else(|| policy.lifetimes.clone(), |profile| policy.lifetimes_for(profile))
+    }
+
+    /// What policy says today, whatever it said at approval: the emergency brake (GOV-15), and what the
+    /// client's profile demands of it (GOV-03).
+    pub(crate) fn check_policy(&self, policy: &Policy) -> Result<(), TokenError> {
+        if is_blocked(&self.grant, policy) {
+            return Err(TokenError::Blocked);
+        }
+        let proves = match self.profile(policy).map(|profile| profile.authentication) {
+            None | Some(Authentication::Optional) => true,
+            Some(Authentication::Required) => self.method != AuthMethod::None,
+            Some(Authentication::Keys) => self.method == AuthMethod::PrivateKeyJwt,
+        };
+        if proves { Ok(()) } else { Err(TokenError::MethodNotAllowed) }
+    }
+
     /// What may be issued now: what was granted, within what resource and tool allow today.
     pub(crate) fn narrow(&self, scope: &Scope, policy: &Policy) -> Result<Scope, TokenError> {
         let resource = policy.resource(&self.grant.resource).ok_or(TokenError::ResourceGone)?;
         if !self.tool.ceiling.allows_resource(&resource.resource) {
             return Err(TokenError::ResourceGone);
         }
-        let left = self
-            .tool
-            .ceiling
-            .narrow(scope)
+        let by_profile = Ceiling {
+            scopes: self.profile(policy).and_then(|profile| profile.scope_ceiling.clone()),
+            ..Ceiling::default()
+        };
+        let left = by_profile
+            .narrow(&self.tool.ceiling.narrow(scope))
             .filter(|token| token == OFFLINE_ACCESS || resource.has_scope(token));
         // Nothing left of something: a token without scope could mean anything to a resource.
         if left.filter(|token| token != OFFLINE_ACCESS).is_empty() && !scope.is_empty() {
@@ -70,4 +124,16 @@ impl Honoured {
             tracing::warn!(tool = %self.tool.id, reason = chain(&error), "last use not noted");
         }
     }
+}
+
+/// Whether the client of `grant`, or where it is answered, is blocked now. What cannot be read counts as
+/// blocked.
+pub(crate) fn is_blocked(grant: &Grant, policy: &Policy) -> bool {
+    let Ok(id) = ClientId::parse(&grant.client_id) else { return true };
+    let hosts = [host(id.as_str()), host(&grant.redirect_uri)];
+    policy.is_blocked(&id, None) || hosts.iter().flatten().any(|host| policy.blocked.host(host).is_some())
+}
+
+fn host(uri: &str) -> Option<String> {
+    Url::parse(uri).ok()?.host_str().map(str::to_owned)
 }

@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 use shared::grant::{Grant, RefreshToken};
 use shared::http::json;
 use shared::http::log::Note;
-use shared::jose::{AccessToken, KeySet};
+use shared::jose::{AccessToken, Confirmation, KeySet};
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{Params, Scope};
 use shared::policy::Lifetimes;
@@ -23,6 +23,8 @@ pub(crate) struct TokenResponse {
     pub(crate) outcome: &'static str,
     pub(crate) client_id: String,
     pub(crate) access_token: Secret,
+    /// Whether it is bound to a DPoP key (RFC 9449 §5).
+    pub(crate) bound: bool,
     pub(crate) expires_in: u64,
     pub(crate) refresh_token: Option<Secret>,
     pub(crate) scope: Scope,
@@ -44,7 +46,7 @@ impl TokenResponse {
     pub(crate) fn into_response(self) -> Response {
         let body = Body {
             access_token: self.access_token.expose(),
-            token_type: "Bearer",
+            token_type: if self.bound { "DPoP" } else { "Bearer" },
             expires_in: self.expires_in,
             refresh_token: self.refresh_token.as_ref().map(Secret::expose),
             scope: self.scope.to_string(),
@@ -53,25 +55,31 @@ impl TokenResponse {
     }
 }
 
-/// Signs an access token for `grant` with `scope`.
+/// Signs an access token for `grant` with `scope`, bound to the DPoP key `jkt` if there is one.
 pub(crate) fn access_token(
     app: &App,
     keys: &KeySet,
     grant: &Grant,
     scope: &Scope,
+    jkt: Option<&str>,
     now: Timestamp,
     lifetimes: &Lifetimes,
 ) -> Result<Secret, TokenError> {
     let unique: [u8; 9] = app.random.bytes()?;
     let claims = AccessToken {
-        iss: app.issuer.as_str(),
-        sub: &grant.subject,
-        aud: &grant.resource,
-        client_id: &grant.client_id,
+        iss: app.issuer.as_str().to_owned(),
+        sub: grant.subject.clone(),
+        aud: grant.resource.clone(),
+        client_id: grant.client_id.clone(),
         scope: scope.filter(|token| token != OFFLINE_ACCESS).to_string(),
         iat: now,
         exp: now.plus(lifetimes.access_token()),
         jti: format!("{}.{}", grant.id, URL_SAFE_NO_PAD.encode(unique)),
+        tool_id: grant.tool.to_string(),
+        registration: grant.mechanism,
+        document_digest: grant.document_digest.clone(),
+        assurance: grant.assurance(),
+        cnf: jkt.map(|jkt| Confirmation { jkt: jkt.to_owned() }),
     };
     Ok(keys.sign_access_token(&claims)?)
 }

@@ -1,16 +1,22 @@
-//! `/token` and the key set that verifies what it issues.
+//! `/token`, the key set that verifies what it issues, revocation, and introspection.
 
+mod client_auth;
 mod code;
+mod dpop;
 mod error;
 mod governance;
+mod introspect;
 mod issue;
+mod issued;
+mod jws;
 mod refresh;
+mod revoke;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -18,7 +24,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ToolStore};
+use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::grant::key_id;
 use shared::http::json_with_cache;
@@ -27,7 +34,10 @@ use shared::jose::KeySet;
 use shared::oauth::server_metadata::path;
 use shared::oauth::{Issuer, Params};
 use shared::random::{Random, RandomError};
+use shared::resolver::Resolver;
 
+use crate::client_auth::Presented;
+use crate::dpop::Proof;
 use crate::error::TokenError;
 
 /// What this function works with. Its permissions in `infra/` name the same tables and rights.
@@ -49,6 +59,12 @@ pub struct App {
     pub tools: ToolStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Remembers what may be used once.
+    pub replays: ReplayStore,
+    /// Finds the documents of clients that authenticate with a key.
+    pub resolver: Arc<Resolver>,
+    /// Finds the keys that those documents, or registrations, name.
+    pub client_keys: ClientKeySets,
 }
 
 impl App {
@@ -69,13 +85,16 @@ impl App {
 }
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
-pub const ROUTES: &[(&str, &str)] = &[("POST", path::TOKEN), ("GET", path::JWKS)];
+pub const ROUTES: &[(&str, &str)] =
+    &[("POST", path::TOKEN), ("POST", path::REVOKE), ("POST", path::INTROSPECT), ("GET", path::JWKS)];
 
 /// The router of this function.
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let router = Router::new()
         .route(path::TOKEN, post(token).layer(shared::http::cors(&[Method::POST])))
+        .route(path::REVOKE, post(revocation).layer(shared::http::cors(&[Method::POST])))
+        .route(path::INTROSPECT, post(introspection))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route(path::JWKS, get(jwks).layer(shared::http::cors(&[Method::GET])))
         .route_layer(from_fn(remember_route))
@@ -84,20 +103,62 @@ pub fn router(app: App) -> Router {
 }
 
 /// `POST /token` (OAuth 2.1 §3.2).
-async fn token(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
-    match grant(&app, &headers, &body).await {
+async fn token(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match grant(&app, query.as_deref(), &headers, &body).await {
         Ok(answer) => answer.into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-async fn grant(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<issue::TokenResponse, TokenError> {
+async fn grant(
+    app: &App,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<issue::TokenResponse, TokenError> {
     let params = form(headers, body)?;
-    match params.get("grant_type").ok_or(TokenError::Missing("grant_type"))? {
-        "authorization_code" => code::redeem(app, &params).await,
-        "refresh_token" => refresh::rotate(app, &params).await,
+    let grant_type = params.get("grant_type").ok_or(TokenError::Missing("grant_type"))?;
+    let presented = Presented::read(headers, query, &params)?;
+    let proof = Proof::read(app, headers, path::TOKEN)?;
+    match grant_type {
+        "authorization_code" => code::redeem(app, &params, &presented, proof.as_ref()).await,
+        "refresh_token" => refresh::rotate(app, &params, &presented, proof.as_ref()).await,
         _ => Err(TokenError::UnsupportedGrantType),
     }
+}
+
+/// `POST /revoke` (RFC 7009 §2.1).
+async fn revocation(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let revoke = async {
+        let params = form(&headers, &body)?;
+        let presented = Presented::read(&headers, query.as_deref(), &params)?;
+        revoke::revoke(&app, &params, &presented).await
+    };
+    revoke.await.unwrap_or_else(TokenError::into_response)
+}
+
+/// `POST /introspect` (RFC 7662 §2.1).
+async fn introspection(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let introspect = async {
+        let params = form(&headers, &body)?;
+        introspect::introspect(&app, query.as_deref(), &headers, &params).await
+    };
+    introspect.await.unwrap_or_else(TokenError::into_response)
 }
 
 /// Reads a form body (TOK-01).

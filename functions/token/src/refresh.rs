@@ -11,25 +11,37 @@ use shared::oauth::{Params, Scope};
 use shared::policy::Lifetimes;
 
 use crate::App;
+use crate::client_auth::Presented;
+use crate::dpop::{self, Proof};
 use crate::error::TokenError;
 use crate::governance::honour;
 use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 
-pub(crate) async fn rotate(app: &App, params: &Params) -> Result<TokenResponse, TokenError> {
-    let presented = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
-    let client_id = params.get("client_id").ok_or(TokenError::Missing("client_id"))?;
-    let keys = app.keys_for(presented).await;
-    let token = RefreshToken::parse(presented, &keys.seal)?;
-    let honoured = honour(app, token.grant, &token.tool, client_id).await?;
+pub(crate) async fn rotate(
+    app: &App,
+    params: &Params,
+    presented: &Presented,
+    proof: Option<&Proof>,
+) -> Result<TokenResponse, TokenError> {
+    let token = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
+    let keys = app.keys_for(token).await;
+    let token = RefreshToken::parse(token, &keys.seal)?;
+    let honoured = honour(app, token.grant, &token.tool, presented).await?;
     let grant = &honoured.grant;
+    dpop::check_binding(&grant.proof, proof)?;
     check_resource(params, grant)?;
     let scope = narrowed_scope(params, grant)?;
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    let lifetimes = &policy.policy.lifetimes;
+    honoured.check_policy(&policy.policy)?;
+    let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&scope, &policy.policy)?;
     let now = app.clock.now();
     let active = active(grant)?;
-    let access_token = access_token(app, &keys, grant, &scope, now, lifetimes)?;
+    if let Some(proof) = proof {
+        proof.spend(app).await?;
+    }
+    let jkt = proof.map(|proof| proof.jkt.as_str());
+    let access_token = access_token(app, &keys, grant, &scope, jkt, now, lifetimes)?;
     let generation = match next_step(&token, &active, now, lifetimes)? {
         Step::Rotate => rotate_or_retry(app, grant, &token, &active, now, lifetimes).await?,
         Step::Retry => retry(app, grant, active.generation).await?,
@@ -44,7 +56,8 @@ pub(crate) async fn rotate(app: &App, params: &Params) -> Result<TokenResponse, 
         access_token,
         expires_in: lifetimes.access_token_seconds,
         refresh_token: Some(refresh_token(&keys, grant, generation)?),
-        client_id: client_id.to_owned(),
+        client_id: grant.client_id.clone(),
+        bound: proof.is_some(),
         scope,
     })
 }

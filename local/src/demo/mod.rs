@@ -126,6 +126,7 @@ fn config(vendor: &MetadataHost, stage: &Stage) -> Result<Config, DemoError> {
         name: "Demo notes".to_owned(),
         scopes: vec![scope],
         default_scopes: None,
+        introspection_secrets: Vec::new(),
     };
     Ok(Config {
         policy: PolicyChanges { seed: Seed { resources: vec![notes] }, ..PolicyChanges::default() },

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::item::{Attributes, condition_failure, number, text};
 use super::table::DOCUMENTS;
 use super::{DynamoDb, StoreError};
 use crate::clock::Timestamp;
@@ -262,6 +263,8 @@ impl DocumentStore {
             .get_item()
             .table_name(self.dynamodb.name(DOCUMENTS))
             .key(DOCUMENTS.key, text(&key.id()))
+            // A version that was held or pinned a moment ago must not be missed.
+            .consistent_read(true)
             .send()
             .await
             .map_err(StoreError::from_sdk)?;
@@ -604,7 +607,7 @@ impl DocumentStore {
     }
 }
 
-fn failures(item: Option<&HashMap<String, AttributeValue>>) -> Failures {
+fn failures(item: Option<&Attributes>) -> Failures {
     let read = |name| read_number(item.and_then(|item| item.get(name)));
     Failures {
         count: u32::try_from(read("failures")).unwrap_or(u32::MAX),
@@ -616,11 +619,11 @@ fn read_number(value: Option<&AttributeValue>) -> u64 {
     value.and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }
 
-fn read_mark(item: &HashMap<String, AttributeValue>, slot: usize) -> Option<&str> {
+fn read_mark(item: &Attributes, slot: usize) -> Option<&str> {
     item.get(&format!("mark_{slot}")).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
-fn shared<L>(key: CopyKey<'_>, item: HashMap<String, AttributeValue>) -> Result<Shared<L>, StoreError>
+fn shared<L>(key: CopyKey<'_>, item: Attributes) -> Result<Shared<L>, StoreError>
 where
     L: for<'de> Deserialize<'de>,
 {
@@ -640,26 +643,13 @@ fn corrupt(reason: impl std::fmt::Display) -> StoreError {
     StoreError::corrupt(DOCUMENTS, reason)
 }
 
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
 fn instant(value: Timestamp) -> AttributeValue {
     number(value.epoch_seconds())
 }
 
 /// The item that a condition did not hold for, empty if there was none.
-fn refused<R>(error: &SdkError<UpdateItemError, R>) -> Option<HashMap<String, AttributeValue>> {
-    match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-            Some(failure.item.clone().unwrap_or_default())
-        }
-        _ => None,
-    }
+fn refused<R>(error: &SdkError<UpdateItemError, R>) -> Option<Attributes> {
+    condition_failure(error).map(Option::unwrap_or_default)
 }
 
 fn conditional<T, R: std::fmt::Debug>(

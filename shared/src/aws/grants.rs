@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::item::{Attributes, condition_failure, has_mark, number, text};
 use super::table::GRANTS;
 use super::{DynamoDb, StoreError};
+use crate::client::metadata::AuthMethod;
 use crate::clock::Timestamp;
-use crate::grant::{Active, Evidence, Grant, GrantId, Stage};
+use crate::grant::{Active, ClientProof, Evidence, Grant, GrantId, Stage};
 use crate::oauth::{CodeChallenge, Scope};
 use crate::policy::Lifetimes;
 use crate::tool::{Mechanism, ToolId};
@@ -116,7 +117,8 @@ impl GrantStore {
         }
     }
 
-    /// Redeems the code of an approved grant. Of any number of concurrent calls one gets
+    /// Redeems the code of an approved grant, whose client proved itself with `method` and binds what it
+    /// gets to the DPoP key `dpop_jkt`, if any. Of any number of concurrent calls one gets
     /// [`Redemption::Redeemed`].
     ///
     /// # Errors
@@ -124,6 +126,8 @@ impl GrantStore {
     pub async fn redeem(
         &self,
         approved: &Grant,
+        method: AuthMethod,
+        dpop_jkt: Option<&str>,
         now: Timestamp,
         lifetimes: &Lifetimes,
         mark: &str,
@@ -131,17 +135,24 @@ impl GrantStore {
         let ends_at = now.plus(lifetimes.refresh_absolute());
         let idle = now.plus(lifetimes.refresh_idle()).min(ends_at);
         let last_use = if approved.refreshable { idle } else { now.plus(lifetimes.access_token()) };
-        let result = self
+        let mut update = self
             .dynamodb
             .client
             .update_item()
             .table_name(self.dynamodb.name(GRANTS))
             .key(GRANTS.key, key(approved.id))
-            .condition_expression("stage = :approved AND code_expires_at > :now")
-            .update_expression(
-                "SET stage = :active, generation = :generation, retried = :false, rotated_at = :now, \
-                 idle_expires_at = :idle, ends_at = :ends, expires_at = :expires, mark = :mark",
-            )
+            .condition_expression("stage = :approved AND code_expires_at > :now");
+        let set = "SET stage = :active, generation = :generation, retried = :false, rotated_at = :now, \
+                   idle_expires_at = :idle, ends_at = :ends, expires_at = :expires, mark = :mark, \
+                   auth_method = :method";
+        update = match dpop_jkt {
+            Some(jkt) => update
+                .update_expression(format!("{set}, dpop_jkt = :jkt"))
+                .expression_attribute_values(":jkt", text(jkt)),
+            None => update.update_expression(format!("{set} REMOVE dpop_jkt")),
+        };
+        let result = update
+            .expression_attribute_values(":method", text(method.as_str()))
             .expression_attribute_values(":approved", text(StageName::Approved.as_str()))
             .expression_attribute_values(":active", text(StageName::Active.as_str()))
             .expression_attribute_values(":generation", number(u64::from(approved.refreshable)))
@@ -304,9 +315,16 @@ struct Item {
     resource: String,
     scope: String,
     code_challenge: String,
+    auth_methods: Vec<AuthMethod>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_method: Option<AuthMethod>,
+    dpop_required: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dpop_jkt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     document_digest: Option<String>,
     refreshable: bool,
+    profile: String,
     approved_at: Timestamp,
     evidence: Evidence,
     code_expires_at: Timestamp,
@@ -345,8 +363,13 @@ impl Item {
             resource: grant.resource.clone(),
             scope: grant.scope.to_string(),
             code_challenge: grant.code_challenge.as_str().to_owned(),
+            auth_methods: grant.proof.declared.clone(),
+            auth_method: grant.proof.method,
+            dpop_required: grant.proof.dpop_required,
+            dpop_jkt: grant.proof.dpop_jkt.clone(),
             document_digest: grant.document_digest.clone(),
             refreshable: grant.refreshable,
+            profile: grant.profile.clone(),
             approved_at: grant.approved_at,
             evidence: grant.evidence.clone(),
             code_expires_at,
@@ -387,8 +410,15 @@ impl Item {
             resource: self.resource,
             scope: Scope::parse(&self.scope).map_err(|_| corrupt("scope"))?,
             code_challenge: CodeChallenge::from_stored(self.code_challenge),
+            proof: ClientProof {
+                declared: self.auth_methods,
+                method: self.auth_method,
+                dpop_required: self.dpop_required,
+                dpop_jkt: self.dpop_jkt,
+            },
             document_digest: self.document_digest,
             refreshable: self.refreshable,
+            profile: self.profile,
             approved_at: self.approved_at,
             evidence: self.evidence,
             stage,

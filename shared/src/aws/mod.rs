@@ -12,6 +12,7 @@ mod kms;
 mod policies;
 mod records;
 mod registrations;
+mod replays;
 pub mod table;
 mod tools;
 
@@ -29,4 +30,5 @@ pub use kms::KmsWrap;
 pub use policies::{HISTORY_MAX, PolicyInForce, PolicyStore, PolicyVersion, RollBack};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
+pub use replays::{ReplayStore, Spent};
 pub use tools::{Change, Changed, Introduction, ToolStore};

@@ -72,11 +72,14 @@ pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("ex
 /// The policy document.
 pub const POLICY: Table = Table { name: "policy", key: "id", ttl: None, indexes: &[] };
 
+/// What was used once and could be used again: `jti` of assertions and proofs.
+pub const REPLAYS: Table = Table { name: "replays", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// The audit trail: its entries, where its chains end, and what was recorded once.
 pub const AUDIT: Table = Table { name: "audit", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, AUDIT];
+pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, AUDIT];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

@@ -140,6 +140,19 @@ impl Documents {
         self.amend(url, |ledger| Some(ledger.pinned(digest.clone(), text.clone(), now))).await
     }
 
+    /// Whether the revocation that `digest` made due has still to be done.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is not understood.
+    pub async fn is_revocation_due(
+        &self,
+        url: &MetadataUrl,
+        digest: &DocumentDigest,
+    ) -> Result<bool, StoreError> {
+        let shared: Shared<Ledger> = self.copies.store.read(key(url)).await?;
+        Ok(shared.ledger.is_some_and(|ledger| ledger.revocation_due.as_ref() == Some(digest)))
+    }
+
     /// The revocation that `digest` made due is done.
     ///
     /// # Errors

@@ -152,11 +152,13 @@ pub enum AuthMethod {
 }
 
 impl AuthMethod {
+    /// The methods that this server supports, on all its endpoints.
+    pub const SUPPORTED: [Self; 4] =
+        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt];
+
     /// Reads a registered name; `None` for one that this server does not know.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::None, Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt]
-            .into_iter()
-            .find(|method| method.as_str() == name)
+        Self::SUPPORTED.into_iter().find(|method| method.as_str() == name)
     }
 
     /// The registered name.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use credential::{Code, CredentialError, RefreshToken, key_id};
 
+use crate::client::metadata::AuthMethod;
+use crate::client::redirect::{RedirectKind, RedirectUri};
 use crate::clock::Timestamp;
 use crate::oauth::{CodeChallenge, Scope};
 use crate::tool::{Mechanism, ToolId};
@@ -39,6 +41,38 @@ impl GrantId {
 impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// How sure we are that a client is who it says it is: by what only the right one can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assurance {
+    /// Codes go to an address on the person's own device, where any program may listen.
+    Loopback,
+    /// Codes go to an `https` address, which its owner alone receives.
+    HttpsRedirect,
+    /// The client proved possession of a key that its metadata names.
+    KeyProven,
+}
+
+/// How the client proves itself under one grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientProof {
+    /// The methods that it had declared when the person approved.
+    pub declared: Vec<AuthMethod>,
+    /// The method that it redeemed the code with: no other one is accepted afterwards (CAU-13).
+    pub method: Option<AuthMethod>,
+    /// Whether its metadata asks for DPoP always (RFC 9449 §5.2).
+    pub dpop_required: bool,
+    /// The DPoP key that the code, or the refresh token of a public client, is bound to (RFC 9449 §5, §10).
+    pub dpop_jkt: Option<String>,
+}
+
+impl ClientProof {
+    /// The methods that are acceptable now.
+    pub fn methods(&self) -> &[AuthMethod] {
+        self.method.as_ref().map_or(&self.declared, std::slice::from_ref)
     }
 }
 
@@ -109,14 +143,38 @@ pub struct Grant {
     pub scope: Scope,
     /// The PKCE challenge, kept after redemption so that a replay can be told from a theft (TOK-13).
     pub code_challenge: CodeChallenge,
+    /// How the client proves itself.
+    pub proof: ClientProof,
     /// The metadata document that was in force.
     pub document_digest: Option<String>,
     /// Whether redeeming the code also yields a refresh token (REF-07).
     pub refreshable: bool,
+    /// The name of the profile whose limits held; looked up again at each use.
+    pub profile: String,
     /// When the person approved.
     pub approved_at: Timestamp,
     /// What the person saw.
     pub evidence: Evidence,
     /// How far it has come.
     pub stage: Stage,
+}
+
+impl Grant {
+    /// How sure we are that tokens of this grant go to the client that it names.
+    pub fn assurance(&self) -> Assurance {
+        if self.proof.method == Some(AuthMethod::PrivateKeyJwt) {
+            Assurance::KeyProven
+        } else if RedirectUri::parse(&self.redirect_uri).is_ok_and(|uri| is_elsewhere(&uri)) {
+            Assurance::HttpsRedirect
+        } else {
+            // A private-use scheme belongs to whichever program on the device claimed it.
+            Assurance::Loopback
+        }
+    }
+}
+
+/// Whether codes leave the person's device for a host that proves its name.
+fn is_elsewhere(uri: &RedirectUri) -> bool {
+    uri.kind() == RedirectKind::Https
+        && !["localhost", "127.0.0.1", "[::1]"].contains(&uri.host_for_display())
 }

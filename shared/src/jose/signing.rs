@@ -40,6 +40,16 @@ pub struct PublicKey {
     y: String,
 }
 
+impl PublicKey {
+    pub(super) fn x(&self) -> &str {
+        &self.x
+    }
+
+    pub(super) fn y(&self) -> &str {
+        &self.y
+    }
+}
+
 /// A private signing key, held in memory only.
 pub struct SigningKey {
     pair: EcdsaKeyPair,

@@ -62,6 +62,8 @@ pub enum TokenErrorCode {
     InvalidScope,
     /// The resource is outside the grant.
     InvalidTarget,
+    /// The DPoP proof is missing where it is required, or not acceptable (RFC 9449 §5).
+    InvalidDpopProof,
     /// We failed.
     ServerError,
     /// We failed for now.
@@ -79,6 +81,7 @@ impl TokenErrorCode {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }

@@ -17,6 +17,13 @@ pub struct ServerMetadata {
     response_modes_supported: [&'static str; 1],
     grant_types_supported: Vec<&'static str>,
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    dpop_signing_alg_values_supported: Vec<&'static str>,
     code_challenge_methods_supported: [&'static str; 1],
     client_id_metadata_document_supported: bool,
     authorization_response_iss_parameter_supported: bool,
@@ -30,6 +37,10 @@ pub mod path {
     pub const AUTHORIZE: &str = "/authorize";
     /// Token endpoint.
     pub const TOKEN: &str = "/token";
+    /// Revocation endpoint (RFC 7009).
+    pub const REVOKE: &str = "/revoke";
+    /// Introspection endpoint (RFC 7662).
+    pub const INTROSPECT: &str = "/introspect";
     /// JSON Web Key Set.
     pub const JWKS: &str = "/jwks.json";
     /// Authorization server metadata (RFC 8414 §3).
@@ -37,8 +48,15 @@ pub mod path {
 }
 
 impl ServerMetadata {
-    /// The metadata of `issuer`, which serves tokens for `resources` with `scopes`.
-    pub fn new(issuer: &Issuer, scopes: Vec<String>, resources: Vec<String>) -> Self {
+    /// The metadata of `issuer`, which serves tokens for `resources` with `scopes`. Clients authenticate
+    /// with `auth_methods` and sign with `algorithms`.
+    pub fn new(
+        issuer: &Issuer,
+        scopes: Vec<String>,
+        resources: Vec<String>,
+        auth_methods: &[&'static str],
+        algorithms: &[&'static str],
+    ) -> Self {
         Self {
             issuer: issuer.as_str().to_owned(),
             authorization_endpoint: issuer.url(path::AUTHORIZE),
@@ -48,7 +66,14 @@ impl ServerMetadata {
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
             grant_types_supported: vec!["authorization_code", "refresh_token"],
-            token_endpoint_auth_methods_supported: vec!["none"],
+            token_endpoint_auth_methods_supported: auth_methods.to_vec(),
+            token_endpoint_auth_signing_alg_values_supported: algorithms.to_vec(),
+            revocation_endpoint: issuer.url(path::REVOKE),
+            revocation_endpoint_auth_methods_supported: auth_methods.to_vec(),
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms.to_vec(),
+            introspection_endpoint: issuer.url(path::INTROSPECT),
+            introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+            dpop_signing_alg_values_supported: algorithms.to_vec(),
             code_challenge_methods_supported: ["S256"],
             client_id_metadata_document_supported: true,
             authorization_response_iss_parameter_supported: true,

@@ -20,6 +20,10 @@ pub struct Resource {
     /// Granted when a request names no scope. All scopes if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_scopes: Option<Vec<String>>,
+    /// SHA-256 digests, in base64url, of the secrets by which it may ask about tokens (RFC 7662 §2.1): the
+    /// one in use and, during a change, the next. Without any it cannot ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub introspection_secrets: Vec<String>,
 }
 
 /// A scope and what it means to a person.
