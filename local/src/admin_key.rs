@@ -21,6 +21,7 @@ use scratchstack_aws_signature::{
 use shared::clock::Clock;
 use shared::random::{Random, RandomError};
 use shared::secret::Secret;
+use tower::BoxError;
 
 /// The region of requests to this machine.
 pub const REGION: &str = "local";
@@ -140,18 +141,20 @@ impl LocalCaller {
         *request.uri_mut() = parts.uri.clone();
         *request.headers_mut() = parts.headers.clone();
         let key = self.key.clone();
-        let mut find = service_for_signing_key_fn(move |asked: GetSigningKeyRequest| {
+        let find = move |asked: GetSigningKeyRequest| {
             let key = key.clone();
             async move {
                 if asked.access_key() != key.access_key_id || asked.session_token().is_some() {
-                    return Err("the access key is not the one of this server".into());
+                    return Err::<GetSigningKeyResponse, BoxError>("the access key is not the one of this server".into());
                 }
                 let secret = KSecretKey::from_str(key.secret.expose())?;
                 let signing_key = secret.to_ksigning(asked.request_date(), asked.region(), asked.service());
                 let user = User::new("aws", ACCOUNT, "/", USER)?;
                 Ok(GetSigningKeyResponse::builder().principal(user).signing_key(signing_key).build()?)
             }
-        });
+        };
+        // Bound to a name before it is handed over: the parameter asks for less than the service needs.
+        let mut find = service_for_signing_key_fn(find);
         sigv4_validate_request(
             request,
             REGION,

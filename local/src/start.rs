@@ -348,7 +348,7 @@ async fn router(
         grants: grants.clone(),
         governing: Governing::new(tables),
         policies: Arc::clone(&policies),
-        audit,
+        audit: audit.clone(),
     });
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
@@ -361,6 +361,7 @@ async fn router(
         registrations,
         policies: Arc::clone(&policies),
         resolver: Arc::clone(&resolver),
+        audit: audit.clone(),
         authenticator: Arc::new(LocalSignIn),
     });
     let token = token::router(token::App {
@@ -372,6 +373,7 @@ async fn router(
         records,
         tools,
         policies,
+        audit,
         replays,
         resolver,
         client_keys,

@@ -146,6 +146,7 @@ impl World {
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             resolver: Arc::clone(&resolver),
+            audit: AuditStore::new(tables.clone(), 1),
             authenticator: Arc::new(LocalSignIn),
         };
         let token = token::App {
@@ -157,6 +158,7 @@ impl World {
             records,
             tools: ToolStore::new(tables.clone()),
             policies: Arc::clone(&policies),
+            audit: AuditStore::new(tables.clone(), 2),
             replays: ReplayStore::new(tables.clone()),
             resolver,
             client_keys: client_keys.clone(),
@@ -186,6 +188,7 @@ impl World {
             calls,
             keys,
             policies,
+            dynamodb: self.embedded.client(),
             tables,
             documents,
             client_keys,
@@ -296,6 +299,7 @@ pub struct Instance {
     pub keys: Arc<Keyring>,
     /// Its view of the policy.
     pub policies: Arc<PolicyStore>,
+    dynamodb: aws_sdk_dynamodb::Client,
     /// Its tables.
     pub tables: DynamoDb,
     /// Its metadata documents.
@@ -305,6 +309,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Its DynamoDB client, for tampering.
+    pub fn dynamodb_client(&self) -> aws_sdk_dynamodb::Client {
+        self.dynamodb.clone()
+    }
+
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();

@@ -27,9 +27,10 @@ use shared::tool::{Ceiling, Introduced, Status, Tool, ToolId};
 
 use crate::App;
 use crate::approval;
-use crate::error::{PageError, refuse, refuse_client};
+use crate::error::{PageError, refuse, refuse_as, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
 use crate::pages::ConsentPage;
+use crate::record::record;
 use crate::redirect::RedirectTarget;
 use crate::request::{AuthorizationRequest, RequestError};
 use crate::session::Session;
@@ -100,7 +101,7 @@ async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) ->
     };
     let response = match Walk::through(app, &flow, &session, None).await {
         Ok(walk) => present(app, id, &flow, &session, &walk, false),
-        Err(stop) => stop.answer(app, &session, flow.get("client_id")),
+        Err(stop) => stop.answer(app, &session, flow.get("client_id")).await,
     };
     flows.attach(app, response)
 }
@@ -118,10 +119,13 @@ impl<E: Into<PageError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
+    async fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
         match self {
             Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
-            Self::Page(error) => refuse_client(app, error, client_id),
+            Self::Page(error) => {
+                let reference = record(app, session, &error, client_id).await;
+                refuse_as(app, error, client_id, reference)
+            }
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
                 target.fail(code, description)
@@ -300,7 +304,7 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     }
     let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
         Ok(walk) => walk,
-        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id"))),
+        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id")).await),
     };
     let response = match params.get("decision") {
         Some("approve") if walk.question() != form.question => {

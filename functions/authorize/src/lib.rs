@@ -9,6 +9,7 @@ mod discovery;
 mod error;
 mod flow;
 mod pages;
+mod record;
 mod redirect;
 mod request;
 mod session;
@@ -20,7 +21,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
+use shared::aws::{AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
 use shared::http::log::remember_route;
@@ -52,6 +53,8 @@ pub struct App {
     pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Records what signed-in people are refused.
+    pub audit: AuditStore,
     /// Finds out who a client is.
     pub resolver: Arc<Resolver>,
     /// Signs people in.

@@ -24,7 +24,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::aws::{AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::grant::key_id;
@@ -59,6 +59,8 @@ pub struct App {
     pub tools: ToolStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Records replays.
+    pub audit: AuditStore,
     /// Remembers what may be used once.
     pub replays: ReplayStore,
     /// Finds the documents of clients that authenticate with a key.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader, ReplayStore,
+    AuditStore, DocumentStore, DynamoDb, GrantStore, KeyStore, Keyring, KmsWrap, PolicyStore, RecordReader, ReplayStore,
     ToolStore, connect,
 };
 use shared::cimd::copies::Copies;
@@ -69,6 +69,8 @@ async fn start() -> Result<App, StartError> {
         Vec::new(),
     );
     let store = KeyStore::new(tables.clone(), config.issuer.clone());
+    // Without randomness all processes write to one chain, which is slower and nothing else.
+    let [spread] = OsRandom.bytes().unwrap_or_default();
     Ok(App {
         issuer: config.issuer,
         clock: Arc::clone(&clock),
@@ -78,6 +80,7 @@ async fn start() -> Result<App, StartError> {
         records,
         tools: ToolStore::new(tables.clone()),
         policies: Arc::new(PolicyStore::new(tables.clone())),
+        audit: AuditStore::new(tables.clone(), spread),
         replays: ReplayStore::new(tables),
         resolver: Arc::new(resolver),
         client_keys: ClientKeySets::new(copies),

@@ -15,7 +15,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, TransactWr
 use super::item::{Attributes, number, text};
 use super::table::AUDIT;
 use super::{DynamoDb, StoreError};
-use crate::audit::{Anchor, Chain, ChainHash, Entry, Event, Head, Kind, SHARDS};
+use crate::audit::{
+    Anchor, Chain, ChainHash, Entry, Event, Head, Kind, REFERENCE_GRAIN_SECONDS, SHARDS, reference,
+};
 use crate::clock::Timestamp;
 
 /// Tries to append; with eight chains, losing this often means that something else is wrong.
@@ -23,6 +25,9 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// Items of one `BatchGetItem`, as DynamoDB bounds it.
 const BATCH_MAX: u64 = 100;
+
+/// For how long a reference leads to its entry: as long as people keep asking about it.
+const EXPLAINED_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// Rounds of asking again for keys that DynamoDB did not get to (FM029).
 const ROUNDS_MAX: usize = 3;
@@ -87,6 +92,31 @@ pub enum Commit {
     Seen,
 }
 
+/// Refusals of one person that are recorded in an hour by one process. Whoever is refused more often is
+/// refused all the same, and the log has it.
+const REFUSALS_MAX: u32 = 30;
+
+/// People whose refusals are counted at a time; the count begins anew when there are more.
+const COUNTED_MAX: usize = 10_000;
+
+/// How often each person was refused in the hour.
+#[derive(Debug, Default)]
+struct Refusals {
+    hour: u64,
+    counts: HashMap<String, u32>,
+}
+
+impl Refusals {
+    fn allow(&mut self, subject: &str, hour: u64) -> bool {
+        if self.hour != hour || self.counts.len() >= COUNTED_MAX {
+            *self = Self { hour, counts: HashMap::new() };
+        }
+        let count = self.counts.entry(subject.to_owned()).or_default();
+        *count += 1;
+        *count <= REFUSALS_MAX
+    }
+}
+
 /// Writes and reads the audit trail.
 #[derive(Clone, Debug)]
 pub struct AuditStore {
@@ -95,12 +125,13 @@ pub struct AuditStore {
     heads: Arc<Mutex<HashMap<u8, Head>>>,
     /// The chain that this process writes to; processes spread over the chains.
     shard: Arc<AtomicU8>,
+    refusals: Arc<Mutex<Refusals>>,
 }
 
 impl AuditStore {
     /// A store on `dynamodb`. Processes with different `spread` write to different chains.
     pub fn new(dynamodb: DynamoDb, spread: u8) -> Self {
-        Self { dynamodb, heads: Arc::default(), shard: Arc::new(AtomicU8::new(spread % SHARDS)) }
+        Self { dynamodb, heads: Arc::default(), shard: Arc::new(AtomicU8::new(spread % SHARDS)), refusals: Arc::default() }
     }
 
     /// Writes an entry alone.
@@ -169,6 +200,31 @@ impl AuditStore {
             self.shard.store((shard + 1) % SHARDS, Ordering::Relaxed);
         }
         Err(StoreError::Unavailable("the audit trail is written to by too many at once".to_owned()))
+    }
+
+    /// Records that a signed-in person was refused, once an hour for the same client and `outcome`, and
+    /// answers the reference that leads to the entry. `None` if too much was recorded of this person.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the refusal stands, and has no entry.
+    pub async fn refuse(
+        &self,
+        subject: &str,
+        client_id: &str,
+        outcome: &str,
+        event: Event,
+        retention: Duration,
+    ) -> Result<Option<String>, StoreError> {
+        let now = event.at;
+        let hour = now.epoch_seconds() / REFERENCE_GRAIN_SECONDS;
+        if !self.refusals.lock().unwrap_or_else(PoisonError::into_inner).allow(subject, hour) {
+            return Ok(None);
+        }
+        let reference = reference(subject, client_id, outcome, now);
+        let event = event.with("reference", reference.clone()).with("outcome", outcome);
+        let marker = Marker::reference(&reference, now.plus(retention.min(EXPLAINED_FOR)));
+        self.commit(&event, &[], Some(&marker), retention).await?;
+        Ok(Some(reference))
     }
 
     fn known_head(&self, shard: u8) -> Option<Head> {
