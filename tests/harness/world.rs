@@ -57,6 +57,7 @@ pub struct World {
     embedded: Embedded,
     /// What the keys are wrapped with; can be switched off.
     pub wrap: Arc<BreakableWrap>,
+    founders: Vec<ArnPattern>,
 }
 
 impl World {
