@@ -11,7 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, AuditStore, DocumentStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
+    self, AuditStore, DocumentStore, FailureStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore,
+    RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -329,6 +330,7 @@ async fn router(
     );
     let resolver = Arc::new(resolver);
     let replays = ReplayStore::new(tables.clone());
+    let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let registrations = RegistrationStore::new(tables.clone());
     let grants = GrantStore::new(tables.clone());
     let [spread] = outside.random.bytes().unwrap_or_default();
@@ -375,6 +377,7 @@ async fn router(
         policies,
         audit,
         replays,
+        failures,
         resolver,
         client_keys,
     });

@@ -3,6 +3,7 @@
 use crate::aws::table::DEFAULT_PREFIX;
 use crate::oauth::Issuer;
 use crate::oauth::issuer::IssuerError;
+use crate::policy::{Policy, PolicyError};
 
 /// What every function needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub struct Config {
     pub kms_key_id: Option<String>,
     /// `KMS_ENDPOINT`: a KMS other than the region's.
     pub kms_endpoint: Option<String>,
+    /// `FETCH_FUNCTION`: name or ARN of the function that fetches strangers' URLs; required by the functions
+    /// that need documents.
+    pub fetch_function: Option<String>,
+    /// `INITIAL_POLICY`: the policy document of a new deployment, as JSON; the steward stores it where there
+    /// is none yet.
+    pub initial_policy: Option<Policy>,
 }
 
 /// Why a function refuses to start. Names the variable.
@@ -28,6 +35,9 @@ pub enum ConfigError {
     /// `ISSUER` is not an issuer identifier.
     #[error("ISSUER: {0}")]
     Issuer(#[from] IssuerError),
+    /// `INITIAL_POLICY` is not a policy document (FM094).
+    #[error("INITIAL_POLICY: {0}")]
+    InitialPolicy(#[from] PolicyError),
 }
 
 impl Config {
@@ -44,6 +54,8 @@ impl Config {
             dynamodb_endpoint: set("DYNAMODB_ENDPOINT"),
             kms_key_id: set("KMS_KEY_ID"),
             kms_endpoint: set("KMS_ENDPOINT"),
+            fetch_function: set("FETCH_FUNCTION"),
+            initial_policy: set("INITIAL_POLICY").map(|json| Policy::from_json(&json)).transpose()?,
         })
     }
 
@@ -53,6 +65,14 @@ impl Config {
     /// [`ConfigError::Missing`] if it is not set.
     pub fn require_kms_key_id(&self) -> Result<String, ConfigError> {
         self.kms_key_id.clone().ok_or(ConfigError::Missing("KMS_KEY_ID"))
+    }
+
+    /// [`Self::fetch_function`], for a function that cannot do without.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if it is not set.
+    pub fn require_fetch_function(&self) -> Result<String, ConfigError> {
+        self.fetch_function.clone().ok_or(ConfigError::Missing("FETCH_FUNCTION"))
     }
 
     /// Reads the process environment.

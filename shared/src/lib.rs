@@ -3,7 +3,7 @@
 //! Layers, from the ground up; imports only point down (`tests/suite/tidy.rs` checks it):
 //! ground (`clock`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `tool`,
 //! `policy`, `grant`, `jose`, `audit`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
-//! edge (`http`, `config`).
+//! edge (`http`, `config`, `lambda`).
 
 pub mod audit;
 pub mod aws;
@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod grant;
 pub mod http;
 pub mod jose;
+pub mod lambda;
 pub mod oauth;
 pub mod policy;
 pub mod random;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use crate::aws::{Change, Changed, RecordReader, Records, StoreError, ToolStore, Wanted};
 use crate::cimd::document::DocumentDigest;
 use crate::cimd::documents::{Documents, NoDocument};
+use crate::cimd::logo::Logos;
 use crate::client::id::{ClientId, ClientUrlError, MetadataUrl, UrlRules};
 use crate::client::metadata::ClientMetadata;
 use crate::client::registration::Registration;
@@ -13,7 +14,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::fetch::FailureKind;
 use crate::fetch::host::DevelopmentHost;
 use crate::oauth::Issuer;
-use crate::policy::{Block, ClientFacts, DocumentDecision, DocumentRefusal, Policy, Profile};
+use crate::policy::{
+    Block, ClientFacts, DocumentDecision, DocumentRefusal, Logos as LogoPolicy, Policy, Profile,
+};
 use crate::tool::{Mechanism, Status, Tool, ToolId};
 
 /// A client, known well enough to ask a person about it.
@@ -284,6 +287,7 @@ pub struct Resolver {
     records: RecordReader,
     tools: ToolStore,
     documents: std::sync::Arc<Documents>,
+    logos: Logos,
     sources: Vec<Box<dyn ClientSource>>,
     development: Vec<DevelopmentHost>,
 }
@@ -305,13 +309,14 @@ impl Resolver {
         tools: ToolStore,
         development: Vec<DevelopmentHost>,
     ) -> Self {
+        let logos = Logos::new(documents.copies().clone());
         let documents = std::sync::Arc::new(documents);
         let sources: Vec<Box<dyn ClientSource>> = vec![
             Box::new(PreRegistered { documents: std::sync::Arc::clone(&documents) }),
             Box::new(MetadataDocuments { documents: std::sync::Arc::clone(&documents) }),
             Box::new(Dynamic),
         ];
-        Self { issuer, clock, records, tools, documents, sources, development }
+        Self { issuer, clock, records, tools, documents, logos, sources, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
@@ -385,6 +390,63 @@ impl Resolver {
         Err(Refusal::Unknown)
     }
 
+    /// The digest of the client's logo, if the policy lets a page show it (DOC-43) and there is one.
+    pub async fn logo(&self, client: &Client, policy: &Policy) -> Option<String> {
+        let is_approved = client.mechanism == Mechanism::PreRegistered
+            || client.record.as_ref().is_some_and(|tool| tool.reviewed.is_some());
+        let is_shown = match policy.documents.logos {
+            LogoPolicy::Off => false,
+            LogoPolicy::Approved => is_approved,
+            LogoPolicy::All => true,
+        };
+        let logo_uri = client.metadata.logo_uri.as_deref().filter(|_| is_shown)?;
+        Some(self.logos.digest(logo_uri).await?.to_string())
+    }
+
+    /// The re-encoded logo with `digest`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is not understood.
+    pub async fn logo_png(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.logos.png(digest).await
+    }
+
+    /// What the metadata document at `id` said when it was last seen, without fetching; `None` if it never
+    /// was, or if `id` cannot be the URL of one.
+    ///
+    /// # Errors
+    /// [`Refusal`] if our own store fails or the document is no longer acceptable.
+    pub async fn document_at_hand(
+        &self,
+        id: &ClientId,
+        policy: &Policy,
+    ) -> Result<Option<ClientMetadata>, Refusal> {
+        let Ok(url) = MetadataUrl::parse(id, &self.url_rules(policy)) else { return Ok(None) };
+        let known = self.documents.known_without_fetch(&url, policy).await?;
+        Ok(known.map(|known| known.document.metadata.clone()))
+    }
+
+    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
+    /// records already.
+    ///
+    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
+    /// fetch must not be a stranger's to cause (FET-01).
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is remembered of it.
+    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
+        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
+        let known = match self.documents.find(&url, policy, None).await {
+            Ok(known) => known,
+            // What is held back for an administrator does not touch grants: they go on as they were.
+            Err(NoDocument::Held) => {
+                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
+            }
+            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
+        };
+        Ok(known.document.metadata.clone())
+    }
+
     /// A change of the document that revokes: every grant of the tool ends, by its epoch, before anybody is
     /// asked anew. Two instances that do this at once raise it once: the revision decides.
     async fn revoke(
@@ -419,27 +481,6 @@ impl Resolver {
             tracing::warn!(tool = tool.id.as_str(), "withdrawn by its publisher");
         }
         Ok(Refusal::Withdrawn(tool.id.clone()))
-    }
-
-    /// What the metadata document at `id` says now. For the token endpoint, which has read the client's
-    /// records already.
-    ///
-    /// Call it only for a client that a stored grant names, whose code or refresh token is genuine: the
-    /// fetch must not be a stranger's to cause (FET-01).
-    ///
-    /// # Errors
-    /// [`Refusal`]; nothing is remembered of it.
-    pub async fn document_of(&self, id: &ClientId, policy: &Policy) -> Result<ClientMetadata, Refusal> {
-        let url = MetadataUrl::parse(id, &self.url_rules(policy))?;
-        let known = match self.documents.find(&url, policy, None).await {
-            Ok(known) => known,
-            // What is held back for an administrator does not touch grants: they go on as they were.
-            Err(NoDocument::Held) => {
-                self.documents.known_without_fetch(&url, policy).await?.ok_or(NoDocument::Held)?
-            }
-            Err(reason) => self.documents.last_good(&url, policy, &reason).await?.ok_or(reason)?,
-        };
-        Ok(known.document.metadata.clone())
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {

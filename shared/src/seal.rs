@@ -28,12 +28,14 @@ pub enum Purpose {
     RefreshToken,
     /// Client secrets of dynamic registrations.
     ClientSecret,
+    /// Pushed authorization requests.
+    PushedRequest,
     /// Page cursors and other pointers that a caller hands back.
     Cursor,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Flow,
         Self::Session,
         Self::Form,
@@ -41,6 +43,7 @@ impl Purpose {
         Self::RefreshToken,
         Self::ClientSecret,
         Self::Cursor,
+        Self::PushedRequest,
     ];
 
     const fn label(self) -> &'static [u8] {
@@ -52,6 +55,7 @@ impl Purpose {
             Self::RefreshToken => b"nameplate refresh token v1",
             Self::ClientSecret => b"nameplate client secret v1",
             Self::Cursor => b"nameplate cursor v1",
+            Self::PushedRequest => b"nameplate pushed request v1",
         }
     }
 
@@ -64,6 +68,7 @@ impl Purpose {
             Self::RefreshToken => 4,
             Self::ClientSecret => 5,
             Self::Cursor => 6,
+            Self::PushedRequest => 7,
         }
     }
 }

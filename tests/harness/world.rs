@@ -8,12 +8,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use http_body_util::BodyExt as _;
 use local::admin_key::{ARN, LocalCaller};
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    AuditStore, DocumentStore, DynamoDb, Governing, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, DocumentStore, DynamoDb, FailureStore, Governing, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
+    RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -161,6 +163,7 @@ impl World {
             policies: Arc::clone(&policies),
             audit: AuditStore::new(tables.clone(), 2),
             replays: ReplayStore::new(tables.clone()),
+            failures: token::Failures::new(FailureStore::new(tables.clone())),
             resolver,
             client_keys: client_keys.clone(),
         };
@@ -327,6 +330,15 @@ impl Instance {
         };
         let response: Response = router.clone().oneshot(request).await.unwrap();
         Answer::read(response).await
+    }
+
+    /// `GET path`, without cookies, where the answer is no text.
+    pub async fn send_for_bytes(&self, path: &str) -> (u16, http::HeaderMap, Vec<u8>) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response: Response = self.authorize.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, bytes.to_vec())
     }
 
     /// `GET path`, without cookies.

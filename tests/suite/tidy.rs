@@ -16,7 +16,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("domain", &["client", "tool", "policy", "grant", "jose", "audit", "fetch"]),
     ("adapters", &["aws", "testing"]),
     ("resolution", &["cimd", "resolver"]),
-    ("edge", &["http", "config"]),
+    ("edge", &["http", "config", "lambda"]),
 ];
 
 /// A file longer than this, its tests aside, holds two things.

@@ -16,7 +16,7 @@ use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
-use shared::grant::{ClientProof, Code, Evidence, Grant, Stage};
+use shared::grant::{ClientProof, Code, Evidence, Grant, PushedRequest, Stage};
 use shared::http::log::Note;
 use shared::http::page::page;
 use shared::oauth::{AuthorizationErrorCode, Params};
@@ -63,10 +63,21 @@ pub(crate) async fn authorize(
 fn begin(app: &App, headers: &HeaderMap, query: &str) -> Result<(FlowId, Flows), PageError> {
     let params = Params::parse(query)?;
     // Without exactly one client and one redirect URI there is nowhere to report an error to.
-    ClientId::parse(params.get("client_id").ok_or(PageError::ClientIdMissing)?)?;
+    let client_id = params.get("client_id").ok_or(PageError::ClientIdMissing)?;
+    ClientId::parse(client_id)?;
+    let (id, params) = match params.get("request_uri") {
+        // What was pushed is the request; parameters beside it are ignored (RFC 9126 §4). Its id makes it
+        // good for one grant.
+        Some(request_uri) if PushedRequest::is_named_by(request_uri) => {
+            let seal = &app.keys.current().seal;
+            let pushed = PushedRequest::open(request_uri, client_id, app.clock.now(), seal)?;
+            (FlowId::of(pushed.id), Params::from_decoded(pushed.params))
+        }
+        // A reference to somewhere else is refused once there is a redirect URI to say so at (CVE-2020-10770).
+        Some(_) | None => (FlowId::new(app.random.as_ref())?, params),
+    };
     params.get("redirect_uri").ok_or(PageError::RedirectUriMissing)?;
     let flow = Flow::begin(&params, app.clock.now());
-    let id = FlowId::new(app.random.as_ref())?;
     if !Flows::fits(app, id, &flow) {
         return Err(PageError::RequestTooLong);
     }
@@ -140,6 +151,8 @@ struct Walk {
     client: Client,
     target: RedirectTarget,
     request: AuthorizationRequest,
+    /// Digest of the client's logo, where it is to be shown.
+    logo: Option<String>,
 }
 
 impl Walk {
@@ -185,7 +198,12 @@ impl Walk {
             Ok(request) => request,
             Err(error) => return Err(Stop::Redirect(target, error)),
         };
-        Ok(Self { policy, client, target, request })
+        // Only the page shows it; a decision does not wait for it.
+        let logo = match shown {
+            None => app.resolver.logo(&client, &policy.policy).await,
+            Some(_) => None,
+        };
+        Ok(Self { policy, client, target, request, logo })
     }
 
     /// What the person is asked to approve, in a form that can be compared.
@@ -202,8 +220,9 @@ impl Walk {
     /// What the client will have to prove at the token endpoint.
     fn proof(&self) -> ClientProof {
         let metadata = &self.client.metadata;
+        let allowed = methods(self.client.profile.authentication);
         ClientProof {
-            declared: metadata.auth_methods.usable(&AuthMethod::SUPPORTED).unwrap_or_default(),
+            declared: metadata.auth_methods.usable(&allowed).unwrap_or_default(),
             method: None,
             dpop_required: metadata.dpop_bound_access_tokens,
             dpop_jkt: self.request.dpop_jkt.clone(),
@@ -261,6 +280,7 @@ fn present(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk, c
     let html = ConsentPage {
         client_host: walk.client.host.as_deref(),
         client_name: walk.client_name(),
+        logo: walk.logo.as_deref(),
         redirect_host: walk.target.host(),
         loopback: walk.target.is_loopback(),
         resource_name: &resource.display_name(),

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use shared::aws::{KeyStoreError, StoreError};
 use shared::client::id::ClientIdError;
+use shared::grant::NotPushed;
 use shared::http::log::{Note, chain};
 use shared::http::page::page;
 use shared::oauth::params::{ParamsError, Repeated};
@@ -32,6 +33,8 @@ pub(crate) enum PageError {
     ClientId(#[from] ClientIdError),
     #[error("redirect_uri is missing or ambiguous")]
     RedirectUriMissing,
+    #[error(transparent)]
+    Pushed(#[from] NotPushed),
     #[error("the request does not fit into a cookie")]
     RequestTooLong,
     #[error("the flow is unknown to this browser, has expired, or was answered")]
@@ -95,7 +98,7 @@ impl PageError {
                 "The application that sent you here made a request we cannot read. Go back to it and try \
                  again. If that does not help, tell the people who make it.",
             ),
-            Self::FlowGone => words(
+            Self::FlowGone | Self::Pushed(_) => words(
                 BAD,
                 "flow_gone",
                 "This page has expired",

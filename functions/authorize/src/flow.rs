@@ -47,6 +47,10 @@ impl FlowId {
         Ok(Self(GrantId::new(random.bytes()?)))
     }
 
+    pub(crate) const fn of(grant: GrantId) -> Self {
+        Self(grant)
+    }
+
     pub(crate) fn grant(self) -> GrantId {
         self.0
     }

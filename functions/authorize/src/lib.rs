@@ -8,6 +8,7 @@ mod consent;
 mod discovery;
 mod error;
 mod flow;
+mod logo;
 mod pages;
 mod record;
 mod redirect;
@@ -21,6 +22,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
@@ -67,6 +69,17 @@ impl App {
     }
 }
 
+/// What this function may do to which table.
+pub const PERMISSIONS: &[Permission] = &[
+    (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+    (DOCUMENTS, &[Right::GetItem, Right::PutItem]),
+    (GRANTS, &[Right::PutItem]),
+    (KEYS, &[Right::Scan]),
+    (POLICY, &[Right::GetItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+];
+
 /// Routes of this function: (method, path). Compared with the watch router and the template.
 pub const ROUTES: &[(&str, &str)] = &[
     ("GET", path::AUTHORIZE),
@@ -76,6 +89,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/sign-in/callback"),
     ("POST", "/sign-in/callback"),
     ("GET", "/style.css"),
+    ("GET", "/logo/{digest}"),
     ("GET", path::METADATA),
 ];
 
@@ -102,6 +116,7 @@ pub fn router(app: App) -> Router {
         .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))
+        .route("/logo/{digest}", get(logo::show))
         .route(path::METADATA, get(discovery::metadata).layer(cors))
         .route_layer(from_fn(remember_route))
         .with_state(app);

@@ -47,6 +47,8 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) client_host: Option<&'a str>,
     /// What the client calls itself (CON-06).
     pub(crate) client_name: Option<&'a str>,
+    /// Digest of its logo (DOC-40).
+    pub(crate) logo: Option<&'a str>,
     /// Where the code goes (CON-01).
     pub(crate) redirect_host: &'a str,
     pub(crate) loopback: bool,

@@ -71,7 +71,10 @@ impl RequestError {
         use AuthorizationErrorCode as Code;
         match self {
             Self::Repeated(_) => (Code::InvalidRequest, "a parameter is given more than once"),
-            Self::RequestObject => (Code::InvalidRequest, "request and request_uri are not supported"),
+            Self::RequestObject => (
+                Code::InvalidRequest,
+                "request objects are not supported, and request_uri only for pushed requests",
+            ),
             Self::ResponseTypeMissing => (Code::InvalidRequest, "response_type is missing"),
             Self::ResponseType => (Code::UnsupportedResponseType, "response_type must be code"),
             Self::ResponseMode => (Code::InvalidRequest, "response_mode must be query"),

@@ -3,8 +3,10 @@
 mod audit;
 mod documents;
 mod dynamodb;
+mod failures;
 mod governing;
 mod grants;
+mod invoke;
 mod item;
 pub mod keyring;
 mod keys;
@@ -22,8 +24,10 @@ pub use documents::{
     StoredBody, StoredFailure,
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
+pub use failures::FailureStore;
 pub use governing::{Governing, GrantPlace};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
+pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;
 pub use keys::{KeyChange, KeyInfo, KeyStore, KeyStoreError};
 pub use kms::KmsWrap;

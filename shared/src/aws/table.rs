@@ -78,8 +78,49 @@ pub const REPLAYS: Table = Table { name: "replays", key: "id", ttl: Some("expire
 /// The audit trail: its entries, where its chains end, and what was recorded once.
 pub const AUDIT: Table = Table { name: "audit", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
+/// Failed client authentications, counted for a minute.
+pub const FAILURES: Table = Table { name: "failures", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, AUDIT];
+pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, AUDIT];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";
+
+/// One action on a table, by the name of the DynamoDB operation it is authorized as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Reads items by their keys, several at a time.
+    BatchGetItem,
+    /// Removes an item.
+    DeleteItem,
+    /// Reads an item by its key.
+    GetItem,
+    /// Writes an item, alone or in a transaction.
+    PutItem,
+    /// Reads an index or the items of a key.
+    Query,
+    /// Reads everything, page by page.
+    Scan,
+    /// Changes an item, alone or in a transaction.
+    UpdateItem,
+}
+
+impl Right {
+    /// The action as IAM spells it.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::BatchGetItem => "dynamodb:BatchGetItem",
+            Self::DeleteItem => "dynamodb:DeleteItem",
+            Self::GetItem => "dynamodb:GetItem",
+            Self::PutItem => "dynamodb:PutItem",
+            Self::Query => "dynamodb:Query",
+            Self::Scan => "dynamodb:Scan",
+            Self::UpdateItem => "dynamodb:UpdateItem",
+        }
+    }
+}
+
+/// What one function may do to one table. Compared with its role in `infra/template.yaml`, and with what
+/// it is seen to do (DESIGN invariant 11).
+pub type Permission = (Table, &'static [Right]);

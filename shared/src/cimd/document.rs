@@ -111,6 +111,16 @@ impl DocumentDigest {
         Self(URL_SAFE_NO_PAD.encode(digest::digest(&SHA256, body)))
     }
 
+    /// Reads the text form; `None` if it cannot be a digest.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::is_well_formed(text).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether `text` has the form of a digest.
+    pub fn is_well_formed(text: &str) -> bool {
+        URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
+    }
+
     /// The digest in base64url without padding, 43 characters.
     pub fn as_str(&self) -> &str {
         &self.0

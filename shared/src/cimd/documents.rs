@@ -112,6 +112,11 @@ impl Documents {
         Self { copies, memory: Cache::builder().max_capacity(MEMORY_DOCUMENTS_MAX).build() }
     }
 
+    /// What it fetches through.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
     /// The document of `url`. With `shown`, the document that a person has just been asked about, nothing
     /// is fetched: it serves if no fresher one is known.
     ///

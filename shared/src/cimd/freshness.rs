@@ -354,5 +354,41 @@ mod tests {
                 prop_assert!(rules.floor <= lifetime && lifetime <= rules.ceiling);
             }
         }
+
+        /// CAC-08: a refusal of storage is heard whatever stands beside it, on whichever line.
+        #[test]
+        fn no_store_is_heard_among_any_other_directives(
+            before in prop::collection::vec("[a-z-]{1,12}(=[0-9a-z]{1,6})?", 0..5),
+            after in prop::collection::vec("[a-z-]{1,12}(=[0-9a-z]{1,6})?", 0..5),
+            own_line: bool,
+        ) {
+            let (before, after) = (before.join(", "), after.join(", "));
+            let cache_control = if own_line {
+                vec![before, "No-Store".to_owned(), after]
+            } else {
+                vec![format!("{before}, no-store , {after}")]
+            };
+            let headers = CacheHeaders { cache_control, ..CacheHeaders::default() };
+            let freshness = Freshness::from_headers(&headers, NOW, NOW, &FreshnessRules::default());
+            prop_assert_eq!(freshness, Freshness { lifetime: Lifetime::OnlyThisFlow, stale_forbidden: true });
+        }
+
+        /// CAC-05: what has aged longer is not fresh for longer.
+        #[test]
+        fn more_age_never_means_more_life(max_age: u32, age: u32, more in 0_u32..100_000, on_its_way in 0_u64..60) {
+            let lifetime = |age: u64| {
+                let headers = CacheHeaders {
+                    cache_control: vec![format!("max-age={max_age}")],
+                    age: Some(age.to_string()),
+                    ..CacheHeaders::default()
+                };
+                let answered = NOW.plus(Duration::from_secs(on_its_way));
+                match Freshness::from_headers(&headers, NOW, answered, &FreshnessRules::default()).lifetime {
+                    Lifetime::Reusable(lifetime) => lifetime,
+                    Lifetime::OnlyThisFlow => Duration::ZERO,
+                }
+            };
+            prop_assert!(lifetime(u64::from(age) + u64::from(more)) <= lifetime(u64::from(age)));
+        }
     }
 }

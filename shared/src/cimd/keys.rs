@@ -7,6 +7,7 @@ use moka::future::Cache;
 use serde_json::Value;
 use url::Url;
 
+use super::change::rotation;
 use super::copies::{Copies, NoCopy, Verdict, Want};
 use super::freshness::{Freshness, FreshnessRules, Lifetime};
 use super::json::{self, JsonError};
@@ -14,6 +15,7 @@ use crate::aws::{CopyKey, Shared, StoreError, StoredBody};
 use crate::client::metadata::{ClientKeys, ClientMetadata, JwksError, PublicJwks};
 use crate::clock::Timestamp;
 use crate::fetch::{FailureKind, FetchError, FetchKind, FetchRequest, Fetched};
+use crate::policy::change::ChangeKind;
 use crate::random::RandomError;
 
 /// Least time between two fetches of one key set because of a `kid` that it does not hold (CAC-18): an
@@ -91,6 +93,28 @@ impl ClientKeySets {
         }
     }
 
+    /// The key set of the client that `metadata` describes as it was last seen, however long ago, without
+    /// fetching: for requests that a stranger could have sent.
+    ///
+    /// # Errors
+    /// [`NoKeys::None`] if it never was seen; otherwise as [`Self::keys_of`].
+    pub async fn known_without_fetch(&self, metadata: &ClientMetadata) -> Result<PublicJwks, NoKeys> {
+        let uri = match &metadata.keys {
+            ClientKeys::None => return Err(NoKeys::None),
+            ClientKeys::Inline(keys) => return Ok(keys.clone()),
+            ClientKeys::Uri(uri) => uri,
+        };
+        let url = Url::parse(uri).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+        if let Some(set) = self.memory.get(url.as_str()).await {
+            return Ok(set.keys.clone());
+        }
+        let key = CopyKey { kind: FetchKind::Keys, url: url.as_str() };
+        let shared: Shared<()> = self.copies.store.read(key).await?;
+        let body = shared.body.ok_or(NoKeys::None)?;
+        let set = read(&body).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+        Ok(set.keys)
+    }
+
     async fn behind(&self, uri: &str, kid: Option<&str>) -> Result<PublicJwks, NoKeys> {
         let url = Url::parse(uri).map_err(|error| NoKeys::Unusable(error.to_string()))?;
         let key = url.as_str();
@@ -134,8 +158,15 @@ impl ClientKeySets {
 
 /// Key sets are asked for by machines, at every token request: even one whose host forbids keeping it is
 /// kept for the floor, or its host would be asked as often as we are (CAC-18).
-fn judge(fetched: &Fetched, _: &Shared<()>) -> Result<Verdict<()>, KeySetError> {
-    parse(&fetched.body)?;
+fn judge(fetched: &Fetched, seen: &Shared<()>) -> Result<Verdict<()>, KeySetError> {
+    let keys = parse(&fetched.body)?;
+    let before = seen.body.as_ref().and_then(|body| parse(body.text.as_bytes()).ok());
+    // Rotation overlaps; a set of which nothing is left is an emergency, or somebody else's (CAC-17).
+    if let Some(before) = before
+        && rotation(&before, &keys) == Some(ChangeKind::KeysReplaced)
+    {
+        tracing::warn!(address = %fetched.address, "all keys of a client's key set were replaced at once");
+    }
     let rules = FreshnessRules::default();
     let freshness = Freshness::of(fetched, &rules);
     let lifetime = match freshness.lifetime {

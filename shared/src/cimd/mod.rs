@@ -9,3 +9,4 @@ pub mod history;
 pub mod json;
 pub mod keys;
 pub mod ledger;
+pub mod logo;

@@ -63,6 +63,9 @@ const IPV6: [Block<Ipv6Addr>; 5] = [
     v6([0x3fff, 0, 0], 20, "documentation (RFC 9637)"),
 ];
 
+const NOT_GLOBAL_UNICAST: &str = "not global unicast (RFC 4291)";
+const ISATAP: &str = "ISATAP (RFC 5214)";
+
 /// The one block IANA assigns global unicast addresses from.
 const GLOBAL_UNICAST: Block<Ipv6Addr> = v6([0x2000, 0, 0], 3, "global unicast (RFC 4291)");
 
@@ -84,6 +87,19 @@ impl Block<Ipv6Addr> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("special-use address: {0}")]
 pub struct SpecialUse(&'static str);
+
+impl SpecialUse {
+    /// The registry's name for the block.
+    pub fn block(self) -> &'static str {
+        self.0
+    }
+
+    /// The block named `name`, if it is one of ours.
+    pub(super) fn of_block(name: &str) -> Option<Self> {
+        let blocks = IPV4.iter().map(|block| block.what).chain(IPV6.iter().map(|block| block.what));
+        blocks.chain([NOT_GLOBAL_UNICAST, ISATAP]).find(|what| *what == name).map(Self)
+    }
+}
 
 /// An address on the public internet: proof that it was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,7 +136,7 @@ fn check_v4(address: Ipv4Addr) -> Result<(), SpecialUse> {
 
 fn check_v6(address: Ipv6Addr) -> Result<(), SpecialUse> {
     if !GLOBAL_UNICAST.holds(address) {
-        return Err(SpecialUse("not global unicast (RFC 4291)"));
+        return Err(SpecialUse(NOT_GLOBAL_UNICAST));
     }
     if let Some(block) = IPV6.iter().find(|block| block.holds(address)) {
         return Err(SpecialUse(block.what));
@@ -128,7 +144,7 @@ fn check_v6(address: Ipv6Addr) -> Result<(), SpecialUse> {
     // ISATAP hides an IPv4 address behind this interface identifier in any prefix (RFC 5214 §6.1).
     let [_, _, _, _, high, low, _, _] = address.segments();
     if matches!(high, 0 | 0x200) && low == 0x5efe {
-        return Err(SpecialUse("ISATAP (RFC 5214)"));
+        return Err(SpecialUse(ISATAP));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod address;
 pub mod dns;
 pub mod guard;
 pub mod host;
+pub mod wire;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -187,6 +188,12 @@ pub enum FetchError {
     /// The guard itself could not be set up; nothing is fetched without it.
     #[error("the guarded client could not be built")]
     Guard,
+    /// All that may fetch at a time do.
+    #[error("too many fetches are under way; try again shortly")]
+    Busy,
+    /// The function that fetches for us failed, or gave an answer that makes no sense.
+    #[error("the fetch function gave no usable answer")]
+    Function,
 }
 
 impl FetchError {
@@ -200,6 +207,8 @@ impl FetchError {
             | Self::Interrupted
             | Self::Deadline
             | Self::Guard
+            | Self::Busy
+            | Self::Function
             // A bot challenge or a rate limit answers 403 or 429; 408, 425, and 5xx say "later" themselves.
             | Self::Status(403 | 408 | 425 | 429 | 500..=599) => FailureKind::Transient,
             Self::Gone(_) => FailureKind::Gone,

@@ -1,6 +1,7 @@
 //! Grants: what one person allowed one client for one resource (DESIGN section 5).
 
 mod credential;
+mod pushed;
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 pub use credential::{Code, CredentialError, RefreshToken, key_id};
+pub use pushed::{NotPushed, PUSHED_REQUEST_BYTES_MAX, PUSHED_REQUEST_LIFETIME, PushedRequest};
 
 use crate::client::metadata::AuthMethod;
 use crate::client::redirect::{RedirectKind, RedirectUri};

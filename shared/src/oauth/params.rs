@@ -91,6 +91,16 @@ impl Params {
         self.entries.iter().filter(move |(entry, _)| entry == name).map(|(_, value)| value.as_str())
     }
 
+    /// All parameters, in order; repeated ones as often as they stand.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Parameters from pairs that were decoded before.
+    pub fn from_decoded(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { entries: pairs.into_iter().collect(), repeated: None }
+    }
+
     /// Total length of the names and values, in bytes.
     pub fn len_bytes(&self) -> usize {
         self.entries.iter().map(|(name, value)| name.len() + value.len()).sum()

@@ -18,6 +18,7 @@ pub struct ServerMetadata {
     grant_types_supported: Vec<&'static str>,
     token_endpoint_auth_methods_supported: Vec<&'static str>,
     token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    pushed_authorization_request_endpoint: String,
     revocation_endpoint: String,
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
@@ -37,6 +38,8 @@ pub mod path {
     pub const AUTHORIZE: &str = "/authorize";
     /// Token endpoint.
     pub const TOKEN: &str = "/token";
+    /// Pushed authorization request endpoint (RFC 9126).
+    pub const PAR: &str = "/par";
     /// Revocation endpoint (RFC 7009).
     pub const REVOKE: &str = "/revoke";
     /// Introspection endpoint (RFC 7662).
@@ -68,6 +71,7 @@ impl ServerMetadata {
             grant_types_supported: vec!["authorization_code", "refresh_token"],
             token_endpoint_auth_methods_supported: auth_methods.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: algorithms.to_vec(),
+            pushed_authorization_request_endpoint: issuer.url(path::PAR),
             revocation_endpoint: issuer.url(path::REVOKE),
             revocation_endpoint_auth_methods_supported: auth_methods.to_vec(),
             revocation_endpoint_auth_signing_alg_values_supported: algorithms.to_vec(),

@@ -1,15 +1,23 @@
-//! Counts what is sent to DynamoDB.
+//! Counts what is sent to DynamoDB, and notes which rights it takes.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use serde_json::Value;
 
-/// The operations sent so far, one entry per try, by name: `GetItem`, `UpdateItem`.
+/// The operations sent so far, one entry per try.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<Vec<String>>>);
+pub struct Calls(Arc<Mutex<Vec<Call>>>);
+
+#[derive(Clone, Debug)]
+struct Call {
+    operation: String,
+    body: Vec<u8>,
+}
 
 impl Calls {
     /// `client`, counted from now on.
@@ -17,10 +25,40 @@ impl Calls {
         Client::from_conf(client.config().to_builder().interceptor(Counter(self.clone())).build())
     }
 
-    /// What was sent since the last time this was asked.
+    /// The names of the operations sent since the last time this was asked: `GetItem`, `UpdateItem`.
     pub fn take(&self) -> Vec<String> {
+        self.take_calls().into_iter().map(|call| call.operation).collect()
+    }
+
+    /// The rights that was sent since the last time this was asked takes: (action, full table name).
+    pub fn take_rights(&self) -> BTreeSet<(String, String)> {
+        self.take_calls().iter().flat_map(rights).collect()
+    }
+
+    fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A transaction is authorized as its parts are (DynamoDB developer guide: IAM and transactions).
+fn rights(call: &Call) -> Vec<(String, String)> {
+    let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    let right = |operation: &str, table: &str| (format!("dynamodb:{operation}"), table.to_owned());
+    if let Some(table) = body.get("TableName").and_then(Value::as_str) {
+        return vec![right(&call.operation, table)];
+    }
+    if let Some(tables) = body.get("RequestItems").and_then(Value::as_object) {
+        return tables.keys().map(|table| right(&call.operation, table)).collect();
+    }
+    let parts = body.get("TransactItems").and_then(Value::as_array).into_iter().flatten();
+    parts
+        .filter_map(Value::as_object)
+        .flatten()
+        .filter_map(|(part, item)| {
+            let operation = if part == "ConditionCheck" { part.clone() } else { format!("{part}Item") };
+            Some(right(&operation, item.get("TableName")?.as_str()?))
+        })
+        .collect()
 }
 
 #[derive(Debug)]
@@ -39,7 +77,8 @@ impl Intercept for Counter {
     ) -> Result<(), BoxError> {
         let target = context.request().headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(operation);
+        let body = context.request().body().bytes().unwrap_or_default().to_vec();
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(Call { operation, body });
         Ok(())
     }
 }

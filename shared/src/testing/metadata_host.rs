@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -45,6 +46,9 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// The request is read and never answered.
     Silence,
+    /// One after another, a request each; the last one stays: a document that changes, keys that rotate, a
+    /// client that is withdrawn.
+    InTurn(Vec<Answer>),
 }
 
 /// A response: status, header lines, body.
@@ -180,6 +184,11 @@ impl MetadataHost {
         &self.ca_pem
     }
 
+    /// The authority to trust, as the guard takes it.
+    pub fn roots(&self) -> Vec<CertificateDer<'static>> {
+        CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).into_iter().collect()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -239,7 +248,11 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> io::
     let answer = {
         let mut state = shared.lock();
         state.seen.push(Seen { path: path.clone(), head, resumed });
-        state.answers.get(&path).cloned()
+        match state.answers.get_mut(&path) {
+            Some(Answer::InTurn(answers)) if answers.len() > 1 => Some(answers.remove(0)),
+            Some(Answer::InTurn(answers)) => answers.first().cloned(),
+            other => other.cloned(),
+        }
     };
     write_answer(&mut stream, answer.unwrap_or(Answer::Whole(Response::status(404)))).await
 }
@@ -288,7 +301,63 @@ async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) ->
             stream.shutdown().await
         }
         Answer::Silence => std::future::pending().await,
+        // Taken apart where the request is read; nested ones give their first.
+        Answer::InTurn(answers) => match answers.into_iter().next() {
+            Some(answer) => Box::pin(write_answer(stream, answer)).await,
+            None => stream.shutdown().await,
+        },
     }
+}
+
+/// Everything that a host can do wrong with the document at `client_id`, each by its name. `good` is the
+/// document that it ought to serve.
+pub fn misbehaviours(client_id: &str, good: &str) -> Vec<(&'static str, Answer)> {
+    const TICK: Duration = Duration::from_millis(20);
+    let json = |body: Vec<u8>| Answer::from(Response::json(body));
+    let coded = |coding| Answer::from(Response::json(good).header("Content-Encoding", coding));
+    let status = |status| {
+        Answer::from(
+            Response { status, ..Response::json(good) }.header("Location", "https://elsewhere.test/c"),
+        )
+    };
+    let other_id = good.replace(client_id, "https://elsewhere.test/c");
+    let utf_16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let repeated = good.replacen('{', "{\"client_id\":\"https://elsewhere.test/c\",", 1);
+    let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let challenge =
+        Response::status(403).header("Content-Type", "text/html").body("<html>Are you human?</html>");
+    let page = Response::status(200).header("Content-Type", "text/html").body(good);
+    vec![
+        ("slow headers", Answer::DripHead { every: TICK }),
+        ("drip-fed body", Answer::DripBody { every: TICK }),
+        ("endless body", Answer::EndlessBody),
+        ("endless headers", Answer::EndlessHead),
+        ("silence", Answer::Silence),
+        ("oversized", json(format!("{good}{}", " ".repeat(64 * 1024)).into_bytes())),
+        ("gzip", coded("gzip")),
+        ("br", coded("br")),
+        ("zstd", coded("zstd")),
+        ("301", status(301)),
+        ("302", status(302)),
+        ("307", status(307)),
+        ("308", status(308)),
+        ("304", Response::status(304).into()),
+        ("201", status(201)),
+        ("204", Response::status(204).into()),
+        ("206", status(206)),
+        ("404", Response::status(404).into()),
+        ("410", Response::status(410).into()),
+        ("500", status(500)),
+        ("bot challenge", challenge.into()),
+        ("wrong media type", page.into()),
+        ("UTF-16", json(utf_16)),
+        ("byte order mark", json(format!("\u{feff}{good}").into_bytes())),
+        ("duplicate member", json(repeated.into_bytes())),
+        ("deep nesting", json(nested.into_bytes())),
+        ("wrong client_id", json(other_id.into_bytes())),
+        ("broken off", Answer::BreakOff(Response::json(good))),
+        ("no HTTP", Answer::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())),
+    ]
 }
 
 async fn drip(stream: &mut (impl AsyncWrite + Unpin), every: Duration) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! genuine credential or a registration has shown that the client exists (invariant 1).
 
 mod assertion;
+mod failures;
 mod source;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -16,10 +17,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use shared::cimd::keys::NoKeys;
 use shared::client::metadata::AuthMethod;
 use shared::client::registration::{Compatibility, SecretDigest};
+use shared::http::source::Source;
 use shared::oauth::Params;
 use shared::secret::Secret;
 
 pub(crate) use assertion::AssertionError;
+pub use failures::Failures;
+pub(crate) use failures::TooMany;
 pub(crate) use source::KeySource;
 
 use crate::App;
@@ -60,27 +64,34 @@ enum Proof {
     Assertion(String),
 }
 
+/// What surrounds the form of a request.
+pub(crate) struct Envelope {
+    /// The query of the request URI, raw.
+    pub(crate) query: String,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// Where the request came from.
+    pub(crate) source: Source,
+}
+
 /// Who a request claims to come from, unproved.
 pub(crate) struct Presented {
     /// The one client identifier of the request.
     pub(crate) client_id: String,
+    /// Where the request came from.
+    pub(crate) source: Source,
     proof: Proof,
 }
 
 impl Presented {
-    /// Reads who sent the request. `query` is that of the request URI, where no credential may stand
-    /// (CAU-04).
-    pub(crate) fn read(
-        headers: &HeaderMap,
-        query: Option<&str>,
-        params: &Params,
-    ) -> Result<Self, TokenError> {
-        let in_uri = Params::parse(query.unwrap_or_default())?;
+    /// Reads who sent `request`, in whose URI no credential may stand (CAU-04).
+    pub(crate) fn read(request: &Envelope, params: &Params) -> Result<Self, TokenError> {
+        let in_uri = Params::parse(&request.query)?;
         if ["client_secret", "client_assertion"].iter().any(|name| in_uri.all(name).next().is_some()) {
             return Err(ClientError::InUri.into());
         }
         let named = params.get("client_id");
-        let basic = basic(headers)?;
+        let basic = basic(&request.headers)?;
         let secret = params.get("client_secret");
         let assertion = match (params.get("client_assertion"), params.get("client_assertion_type")) {
             (None, None) => None,
@@ -106,7 +117,7 @@ impl Presented {
         if named.is_some_and(|named| named != client_id) {
             return Err(ClientError::Contradiction.into());
         }
-        Ok(Self { client_id, proof })
+        Ok(Self { client_id, source: request.source.clone(), proof })
     }
 
     /// Whether the request carries one of the secrets whose SHA-256 digests (base64url) these are. All are
@@ -148,6 +159,19 @@ pub(crate) async fn authenticate(
     presented: &Presented,
     record: &OnRecord<'_>,
 ) -> Result<AuthMethod, TokenError> {
+    let now = app.clock.now();
+    app.failures.check(&presented.client_id, &presented.source, now)?;
+    let result = check(app, presented, record).await;
+    if let Err(TokenError::Client(_)) = &result {
+        // If it cannot be counted, the failure is a failure all the same.
+        if let Err(error) = app.failures.count(&presented.client_id, &presented.source, now).await {
+            tracing::warn!(reason = %error, "failed authentication not counted");
+        }
+    }
+    result
+}
+
+async fn check(app: &App, presented: &Presented, record: &OnRecord<'_>) -> Result<AuthMethod, TokenError> {
     let method = presented.method();
     if !record.methods.contains(&method) {
         return Err(ClientError::Method(method).into());
@@ -163,7 +187,7 @@ pub(crate) async fn authenticate(
             }
         }
         Proof::Assertion(assertion) => {
-            assertion::verify(app, &presented.client_id, assertion, record).await?
+            assertion::verify(app, &presented.client_id, assertion, record).await?;
         }
     }
     Ok(method)

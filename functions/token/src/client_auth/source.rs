@@ -15,6 +15,8 @@ pub(crate) enum KeySource<'a> {
     Registered(&'a ClientMetadata),
     /// In the metadata document that the client identifier, which a stored grant has named, is the URL of.
     Document,
+    /// In this metadata, and nothing may be fetched: the request could be a stranger's.
+    AtHand(&'a ClientMetadata),
 }
 
 impl KeySource<'_> {
@@ -27,6 +29,7 @@ impl KeySource<'_> {
     ) -> Result<PublicJwks, NoKeys> {
         match self {
             Self::Registered(metadata) => app.client_keys.keys_of(metadata, kid).await,
+            Self::AtHand(metadata) => app.client_keys.known_without_fetch(metadata).await,
             Self::Document => {
                 let policy = app.policies.current(app.clock.as_ref()).await?;
                 let id = ClientId::parse(client_id).map_err(|error| NoKeys::Unusable(error.to_string()))?;

@@ -1,0 +1,410 @@
+//! What is deployed is what is written: the template, the watch router, and the source say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use local::key_wrap::LocalKeyWrap;
+use serde_json::{Value, json};
+use shared::aws::table::{Permission, TABLES};
+use shared::aws::{DynamoDb, KeyStore, PolicyStore};
+use shared::oauth::Issuer;
+use shared::policy::Policy;
+use shared::random::OsRandom;
+use shared::testing::calls::Calls;
+use shared::testing::clock::TestClock;
+use tests::{Browser, CLIENT_ID, ISSUER, Request, Tokens, World, token_request};
+
+use crate::tidy::root;
+
+/// Every function with its routes and permissions.
+const FUNCTIONS: [(&str, &[(&str, &str)], &[Permission]); 4] = [
+    ("authorize", authorize::ROUTES, authorize::PERMISSIONS),
+    ("fetch", &[], fetch::PERMISSIONS),
+    ("steward", &[], steward::PERMISSIONS),
+    ("token", token::ROUTES, token::PERMISSIONS),
+];
+
+/// The template, its short tags (`!Ref`, `!GetAtt`) read as the plain values behind them.
+fn template() -> Value {
+    let text = fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+/// The resources of a type, by name, with their properties.
+fn resources<'a>(template: &'a Value, kind: &str) -> BTreeMap<&'a str, &'a Value> {
+    let all = template["Resources"].as_object().unwrap();
+    let of_kind = all.iter().filter(|(_, resource)| resource["Type"] == kind);
+    of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
+}
+
+fn strings(value: &Value) -> BTreeSet<String> {
+    value.as_array().unwrap().iter().map(|entry| entry.as_str().unwrap().to_owned()).collect()
+}
+
+/// `ToolsTable` for `tools`.
+fn resource_name(table: &str) -> String {
+    let (first, rest) = table.split_at(1);
+    format!("{}{rest}Table", first.to_uppercase())
+}
+
+#[test]
+fn the_template_has_the_tables_of_the_source_and_no_others() {
+    let template = template();
+    let found = resources(&template, "AWS::DynamoDB::Table");
+    let names: BTreeSet<String> = found.keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(names, TABLES.iter().map(|table| resource_name(table.name)).collect());
+    for table in TABLES {
+        let properties = found[resource_name(table.name).as_str()];
+        let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+        assert_eq!(properties["TableName"], format!("${{AWS::StackName}}-{}", table.name));
+        assert_eq!(properties["KeySchema"], json!([key(table.key, "HASH")]), "{}", table.name);
+        let ttl = table.ttl.map_or(Value::Null, |name| json!({"AttributeName": name, "Enabled": true}));
+        assert_eq!(properties["TimeToLiveSpecification"], ttl, "{}", table.name);
+        let indexes = table.indexes.iter().map(|index| {
+            let sort = index.sort.map(|sort| key(sort, "RANGE"));
+            let projection = match index.include {
+                Some(attributes) => json!({"ProjectionType": "INCLUDE", "NonKeyAttributes": attributes}),
+                None => json!({"ProjectionType": "ALL"}),
+            };
+            let keys: Vec<Value> = std::iter::once(key(index.key, "HASH")).chain(sort).collect();
+            json!({"IndexName": index.name, "KeySchema": keys, "Projection": projection})
+        });
+        let indexes: Vec<Value> = indexes.collect();
+        let found = properties["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
+        assert_eq!(found, indexes, "{}", table.name);
+        let attributes: BTreeSet<&str> = std::iter::once(table.key)
+            .chain(table.indexes.iter().flat_map(|index| std::iter::once(index.key).chain(index.sort)))
+            .collect();
+        let defined = properties["AttributeDefinitions"].as_array().unwrap();
+        assert_eq!(
+            defined
+                .iter()
+                .map(|attribute| attribute["AttributeName"].as_str().unwrap())
+                .collect::<BTreeSet<_>>(),
+            attributes
+        );
+        assert!(defined.iter().all(|attribute| attribute["AttributeType"] == "S"));
+        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST");
+    }
+}
+
+/// Nothing that took people's consent to make is lost by deleting a stack or by a slip in a console.
+#[test]
+fn tables_and_the_wrapping_key_outlive_the_stack() {
+    let template = template();
+    let kept = template["Resources"].as_object().unwrap().iter().filter(|(_, resource)| {
+        ["AWS::DynamoDB::Table", "AWS::KMS::Key"].contains(&resource["Type"].as_str().unwrap())
+    });
+    let mut count = 0;
+    for (name, resource) in kept {
+        count += 1;
+        assert_eq!(resource["DeletionPolicy"], "Retain", "{name}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
+        if resource["Type"] == "AWS::DynamoDB::Table" {
+            let properties = &resource["Properties"];
+            assert_eq!(properties["DeletionProtectionEnabled"], true, "{name}");
+            let recovery = &properties["PointInTimeRecoverySpecification"];
+            assert_eq!(recovery["PointInTimeRecoveryEnabled"], true, "{name}");
+        } else {
+            assert_eq!(resource["Properties"]["EnableKeyRotation"], true);
+        }
+    }
+    assert_eq!(count, TABLES.len() + 1);
+}
+
+/// Path to function, by the functions' own route tables.
+fn routes() -> BTreeMap<String, String> {
+    let of = |(name, routes, _): &(&str, &'static [(&str, &str)], _)| {
+        let name = (*name).to_owned();
+        routes.iter().map(move |(_, path)| ((*path).to_owned(), name.clone())).collect::<Vec<_>>()
+    };
+    FUNCTIONS.iter().flat_map(of).collect()
+}
+
+#[test]
+fn the_gateway_has_one_route_for_each_path_of_the_route_tables() {
+    let template = template();
+    let mut found = BTreeMap::new();
+    for (name, route) in resources(&template, "AWS::ApiGatewayV2::Route") {
+        let path = route["RouteKey"].as_str().unwrap().strip_prefix("ANY ").unwrap();
+        let target = route["Target"].as_str().unwrap();
+        let target = target.strip_prefix("integrations/${").unwrap().strip_suffix("Integration}").unwrap();
+        assert_eq!(route["AuthorizationType"], "NONE", "{name}");
+        assert!(found.insert(path.to_owned(), target.to_owned()).is_none(), "{path} twice");
+    }
+    assert_eq!(found, routes());
+    for (name, integration) in resources(&template, "AWS::ApiGatewayV2::Integration") {
+        let function = name.strip_suffix("Integration").unwrap();
+        assert_eq!(integration["IntegrationUri"], format!("{function}.Arn"));
+        // FM082: what the recorded events are.
+        assert_eq!(integration["PayloadFormatVersion"], "2.0");
+        // FM080: the gateway gives up last.
+        let timeout = template["Resources"][function]["Properties"]["Timeout"].as_u64().unwrap();
+        assert!(integration["TimeoutInMillis"].as_u64().unwrap() >= (timeout + 2) * 1000, "{function}");
+    }
+}
+
+#[test]
+fn the_watch_router_has_the_routes_of_the_gateway() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, rest) = manifest.split_once("\n[workspace.metadata.lambda.watch.router]\n").unwrap();
+    let (table, _) = rest.split_once("\n\n").unwrap();
+    let found: BTreeMap<String, String> = table
+        .lines()
+        .map(|line| {
+            let (path, function) = line.split_once(" = ").unwrap();
+            (path.trim_matches('"').to_owned(), function.trim_matches('"').to_owned())
+        })
+        .collect();
+    assert_eq!(found, routes());
+}
+
+/// What a role may do: action to resources, as the template names them.
+fn granted(template: &Value, function: &str) -> BTreeSet<(String, String)> {
+    let role = &template["Resources"][format!("{function}Role")]["Properties"];
+    let policies = role["Policies"].as_array().unwrap();
+    let statements =
+        policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let mut granted = BTreeSet::new();
+    for statement in statements {
+        assert_eq!(statement["Effect"], "Allow");
+        let resource = statement["Resource"].as_str().unwrap();
+        for action in strings(&statement["Action"]) {
+            assert!(!action.contains('*') && resource != "*", "{function}: {action} on {resource}");
+            assert!(granted.insert((action, resource.to_owned())), "{function}: twice on {resource}");
+        }
+    }
+    granted
+}
+
+fn pairs(entries: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+    entries.iter().map(|(action, resource)| ((*action).to_owned(), (*resource).to_owned())).collect()
+}
+
+/// What a function says that it does to tables, as the template names them.
+fn declared(permissions: &[Permission]) -> BTreeSet<(String, String)> {
+    let of = |(table, rights): &Permission| {
+        let resource = format!("{}.Arn", resource_name(table.name));
+        rights.iter().map(|right| (right.action().to_owned(), resource.clone())).collect::<Vec<_>>()
+    };
+    permissions.iter().flat_map(of).collect()
+}
+
+/// Invariant 11: a function is its permission list.
+#[test]
+fn each_role_allows_what_its_function_does_and_nothing_else() {
+    let template = template();
+    for (function, _, permissions) in FUNCTIONS {
+        let log = format!("{function}Log.Arn");
+        let mut expected = declared(permissions);
+        expected.extend(pairs(&[("logs:CreateLogStream", &log), ("logs:PutLogEvents", &log)]));
+        expected.extend(match function {
+            "authorize" => {
+                pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")])
+            }
+            "token" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
+            "steward" => pairs(&[("kms:Encrypt", "WrappingKey.Arn")]),
+            _ => BTreeSet::new(),
+        });
+        assert_eq!(granted(&template, function), expected, "{function}");
+        let properties = &template["Resources"][function]["Properties"];
+        assert_eq!(properties["Role"], format!("{function}Role.Arn"));
+        assert_eq!(properties["LoggingConfig"]["LogGroup"], format!("{function}Log"));
+        assert_eq!(properties["CodeUri"], format!("../target/lambda/{function}/"));
+    }
+    let names: BTreeSet<&str> = FUNCTIONS.iter().map(|(name, ..)| *name).collect();
+    let found = resources(&template, "AWS::Serverless::Function");
+    assert_eq!(found.keys().copied().collect::<BTreeSet<_>>(), names);
+    assert_eq!(resources(&template, "AWS::IAM::Role").len(), names.len());
+}
+
+/// FET-14: the function that reads what strangers write has no permission, secret, network, or way in.
+#[test]
+fn the_fetch_function_has_nothing_worth_taking() {
+    let template = template();
+    let log = "fetchLog.Arn";
+    let expected = pairs(&[("logs:CreateLogStream", log), ("logs:PutLogEvents", log)]);
+    assert_eq!(granted(&template, "fetch"), expected);
+    assert!(template["Resources"]["fetchRole"]["Properties"].get("ManagedPolicyArns").is_none());
+    let properties = template["Resources"]["fetch"]["Properties"].as_object().unwrap();
+    for absent in ["Environment", "VpcConfig", "Events", "Tracing", "Layers", "FunctionUrlConfig", "Policies"]
+    {
+        assert!(!properties.contains_key(absent), "{absent}");
+    }
+    assert_eq!(properties["ReservedConcurrentExecutions"], "FetchConcurrency");
+    let globals = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    assert_eq!(globals.keys().collect::<Vec<_>>(), ["ISSUER"]);
+    let permissions = resources(&template, "AWS::Lambda::Permission");
+    assert!(permissions.values().all(|permission| permission["FunctionName"] != "fetch"));
+}
+
+/// SECURITY section 3, administration: only our gateway, and nobody's made-up event, starts a function.
+#[test]
+fn only_our_own_gateway_may_invoke_what_has_a_route() {
+    let template = template();
+    let permissions = resources(&template, "AWS::Lambda::Permission");
+    let invoked: BTreeSet<&str> =
+        permissions.values().map(|permission| permission["FunctionName"].as_str().unwrap()).collect();
+    let routed: BTreeSet<String> = routes().into_values().collect();
+    assert_eq!(invoked, routed.iter().map(String::as_str).collect());
+    for permission in permissions.values() {
+        assert_eq!(permission["Principal"], "apigateway.amazonaws.com");
+        assert!(permission["SourceArn"].as_str().unwrap().contains(":${Api}/"));
+    }
+}
+
+#[test]
+fn every_alarm_has_a_runbook() {
+    let template = template();
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    assert!(alarms.len() >= 5);
+    for (name, alarm) in alarms {
+        let description = alarm["AlarmDescription"].as_str().unwrap();
+        let (_, rest) = description.split_once("See \"").unwrap_or_else(|| panic!("{name}: {description}"));
+        let (heading, _) = rest.split_once('"').unwrap();
+        assert!(operations.contains(&format!("\n### {heading}\n")), "{name}: no runbook {heading:?}");
+    }
+}
+
+/// Rights in `used` on tables whose names begin with `prefix`, as the template names them.
+fn as_named(used: BTreeSet<(String, String)>, prefix: &str) -> BTreeSet<(String, String)> {
+    used.into_iter()
+        .map(|(action, table)| {
+            (action, format!("{}.Arn", resource_name(table.strip_prefix(prefix).unwrap())))
+        })
+        .collect()
+}
+
+/// Invariant 11, seen from the other side: what the functions do is what they say, all of it.
+#[tokio::test]
+async fn the_functions_use_the_rights_that_they_name() {
+    let world = World::new().await;
+    let (mut authorize, mut token) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..2 {
+        let instance = world.cold_instance();
+        let mut browser = Browser::signed_in(&instance, "ada").await;
+        let code = browser.authorize(&Request::default()).await;
+        authorize.extend(instance.calls.take_rights());
+
+        let instance = world.cold_instance();
+        let tokens = Tokens::of(&token_request(&instance, &code, &[]).await);
+        tokens.refresh(&instance, CLIENT_ID).await.assert_status(200);
+        token.extend(instance.calls.take_rights());
+        // Long enough for the next use of the tool to be worth noting.
+        world.clock.advance(Duration::from_secs(2 * 60 * 60));
+        let tokens = Tokens::of(&tokens.refresh(&instance, CLIENT_ID).await);
+        tokens.refresh(&instance, CLIENT_ID).await.assert_status(200);
+        token.extend(instance.calls.take_rights());
+    }
+    assert_eq!(as_named(authorize, "test-"), declared(authorize::PERMISSIONS));
+    assert_eq!(as_named(token, "test-"), declared(token::PERMISSIONS));
+}
+
+struct Steward {
+    app: steward::App,
+    clock: Arc<TestClock>,
+    calls: Calls,
+    database: local::dynamodb::DynamoDb,
+}
+
+impl Steward {
+    async fn new(initial_policy: Option<Policy>) -> Self {
+        let database = local::dynamodb::DynamoDb::start(local::dynamodb::ANY_PORT, None).await.unwrap();
+        local::table::create(database.client(), "test-").await.unwrap();
+        let calls = Calls::default();
+        let tables = DynamoDb::new(calls.count(&database.client()), "test-".to_owned());
+        let clock = Arc::new(TestClock::default());
+        let app = steward::App {
+            clock: Arc::clone(&clock) as Arc<dyn shared::clock::Clock>,
+            random: Arc::new(OsRandom),
+            keys: KeyStore::new(tables.clone(), Issuer::parse(ISSUER).unwrap()),
+            wrap: Arc::new(LocalKeyWrap::in_memory(&OsRandom).unwrap()),
+            policies: Arc::new(PolicyStore::new(tables)),
+            initial_policy,
+        };
+        Self { app, clock, calls, database }
+    }
+
+    /// What the tasks of one run changed.
+    async fn run(&self) -> Vec<(&'static str, usize)> {
+        let report = self.app.run().await;
+        assert!(report.tasks.iter().all(|task| task.failure.is_none()), "{report:?}");
+        report.tasks.iter().map(|task| (task.task, task.changed)).collect()
+    }
+}
+
+fn a_policy(name: &str) -> Policy {
+    let json = json!({"resources": [{"resource": "https://mcp.example/mcp", "name": name}]});
+    Policy::from_json(&json.to_string()).unwrap()
+}
+
+#[tokio::test]
+async fn the_steward_brings_a_new_deployment_to_life_and_has_nothing_to_do_the_second_time() {
+    let steward = Steward::new(Some(a_policy("Notes"))).await;
+    assert_eq!(steward.run().await, [("rotate_keys", 2), ("begin_policy", 1)]);
+    assert_eq!(steward.run().await, [("rotate_keys", 0), ("begin_policy", 0)]);
+    let in_force = steward.app.policies.current(steward.clock.as_ref()).await.unwrap();
+    assert_eq!((in_force.version, &in_force.policy), (1, &a_policy("Notes")));
+
+    // A later deployment with another parameter must not undo what administrators have done since.
+    let mut later = steward.app.clone();
+    later.initial_policy = Some(a_policy("Other"));
+    assert_eq!(later.run().await.tasks[1].changed, 0);
+    assert_eq!(steward.app.policies.current(steward.clock.as_ref()).await.unwrap().policy, a_policy("Notes"));
+    steward.database.stop().await;
+}
+
+#[tokio::test]
+async fn two_stewards_at_the_same_moment_make_one_set_of_keys_and_one_policy() {
+    let steward = Steward::new(Some(a_policy("Notes"))).await;
+    let (first, second) = tokio::join!(steward.run(), steward.run());
+    for task in 0..2 {
+        assert_eq!(first[task].1 + second[task].1, [2, 1][task], "{}", first[task].0);
+    }
+    assert_eq!(steward.app.keys.list(steward.clock.as_ref()).await.unwrap().len(), 2);
+    steward.database.stop().await;
+}
+
+/// FM034: a task that cannot be done is reported, and the others are done all the same.
+#[tokio::test]
+async fn a_task_that_fails_keeps_no_other_from_its_turn() {
+    let steward = Steward::new(Some(a_policy("Notes"))).await;
+    let mut without_kms = steward.app.clone();
+    without_kms.wrap = Arc::new(Unreachable);
+    let report = without_kms.run().await;
+    let failure = report.tasks[0].failure.as_deref().unwrap();
+    assert!(failure.contains("unavailable"), "{failure}");
+    assert_eq!((report.tasks[1].changed, &report.tasks[1].failure), (1, &None));
+    assert_eq!(steward.run().await, [("rotate_keys", 2), ("begin_policy", 0)], "it goes on from there");
+    steward.database.stop().await;
+}
+
+/// A wrapping service that nobody reaches.
+struct Unreachable;
+
+impl shared::jose::KeyWrap for Unreachable {
+    fn wrap<'a>(&'a self, _: &'a [u8], _: shared::jose::WrapContext<'a>) -> shared::jose::Wrapping<'a> {
+        Box::pin(async { Err(shared::jose::WrapError::Unavailable) })
+    }
+
+    fn unwrap<'a>(&'a self, _: &'a [u8], _: shared::jose::WrapContext<'a>) -> shared::jose::Wrapping<'a> {
+        Box::pin(async { Err(shared::jose::WrapError::Unavailable) })
+    }
+}
+
+#[tokio::test]
+async fn the_steward_uses_the_rights_that_it_names() {
+    let steward = Steward::new(Some(a_policy("Notes"))).await;
+    let mut used = BTreeSet::new();
+    // A year of rotations: keys come and go.
+    for _ in 0..53 {
+        steward.run().await;
+        used.extend(steward.calls.take_rights());
+        steward.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
+    }
+    assert_eq!(as_named(used, "test-"), declared(steward::PERMISSIONS));
+    steward.database.stop().await;
+}

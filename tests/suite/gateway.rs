@@ -1,0 +1,82 @@
+//! API Gateway's events (payload format 2.0), as recorded, through the very conversion that runs on Lambda.
+
+use std::fs;
+
+use axum::body::Body;
+use tests::{Answer, Instance, World};
+
+use crate::tidy::root;
+
+/// The recorded event as the routers get it.
+fn request(name: &str) -> http::Request<Body> {
+    let path = root().join("tests/fixtures/events").join(format!("{name}.json"));
+    let event = fs::read_to_string(path).unwrap();
+    lambda_http::request::from_str(&event).unwrap().map(|body| Body::from(body.to_vec()))
+}
+
+async fn send(instance: &Instance, name: &str) -> Answer {
+    instance.send(request(name)).await
+}
+
+/// FM082: the gateway joins repeated parameters with commas in its map of them; the raw query does not.
+#[tokio::test]
+async fn a_repeated_parameter_is_seen_and_a_comma_is_none() {
+    let instance = World::new().await.instance().await;
+    let repeated = send(&instance, "authorize_repeated").await;
+    repeated.assert_page(400);
+    assert!(repeated.body.contains("client_id"), "{}", repeated.body);
+    let query = request("authorize_commas").uri().query().map(str::to_owned).unwrap();
+    assert!(query.contains("scope=notes%3Aread%20a%2Cb&state=x%2Cy%26z"), "{query}");
+    send(&instance, "authorize_commas").await.assert_page(200);
+    let repeated = send(&instance, "token_repeated_in_base64").await;
+    assert_eq!(repeated.error(), "invalid_request");
+}
+
+/// FM082: a body arrives in base64 or as it is, by the gateway's choice, and means the same.
+#[tokio::test]
+async fn a_body_means_the_same_in_base64_and_plain() {
+    let instance = World::new().await.instance().await;
+    let plain = send(&instance, "token_plain").await;
+    let encoded = send(&instance, "token_base64").await;
+    assert_eq!((plain.status, &plain.body), (encoded.status, &encoded.body));
+    assert_eq!(encoded.error(), "invalid_grant");
+}
+
+/// FM082: two `Content-Type` lines become one with a comma, which is no media type.
+#[tokio::test]
+async fn header_lines_that_were_joined_are_not_taken_for_one_of_them() {
+    let instance = World::new().await.instance().await;
+    assert_eq!(send(&instance, "token_content_types_joined").await.error(), "invalid_request");
+}
+
+#[test]
+fn cookies_come_as_an_array_and_leave_as_one_header() {
+    let request = request("consent_cookies");
+    assert_eq!(request.headers()["cookie"], "a=1; __Host-nameplate-flow-x=abc; b=2");
+}
+
+/// TOK-06: the routers answer preflight requests, so the gateway must hand them on.
+#[tokio::test]
+async fn preflight_and_head_requests_reach_the_routers() {
+    let instance = World::new().await.instance().await;
+    let preflight = send(&instance, "token_preflight").await;
+    preflight.assert_status(200);
+    assert_eq!(preflight.header("access-control-allow-origin"), "*");
+    assert!(preflight.header("access-control-allow-headers").contains("mcp-protocol-version"));
+    send(&instance, "jwks_head").await.assert_status(200);
+    send(&instance, "discovery").await.assert_status(200);
+}
+
+/// A stage in the path is no path of ours: the template's stage is `$default`.
+#[tokio::test]
+async fn a_path_with_a_stage_is_not_found() {
+    let instance = World::new().await.instance().await;
+    send(&instance, "stage_in_path").await.assert_status(404);
+}
+
+/// FM062: characters that a query may not have.
+#[tokio::test]
+async fn a_query_with_characters_that_no_query_may_have_is_answered() {
+    let instance = World::new().await.instance().await;
+    send(&instance, "authorize_odd_characters").await.assert_page(400);
+}
