@@ -189,18 +189,18 @@ pub(super) fn plan(plan: &Plan) -> String {
 
 /// What one JSON document has and another has not, by member.
 pub(super) fn differences(before: &Value, after: &Value) -> String {
-    let mut lines = BTreeMap::new();
+    let mut lines: BTreeMap<&String, String> = BTreeMap::new();
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     flatten("", before, &mut old);
     flatten("", after, &mut new);
     for (path, value) in &old {
         if new.get(path) != Some(value) {
-            lines.entry(path).or_insert_with(String::new).push_str(&format!("- {path} {value}\n"));
+            lines.entry(path).or_default().push_str(&format!("- {path} {value}\n"));
         }
     }
     for (path, value) in &new {
         if old.get(path) != Some(value) {
-            lines.entry(path).or_insert_with(String::new).push_str(&format!("+ {path} {value}\n"));
+            lines.entry(path).or_default().push_str(&format!("+ {path} {value}\n"));
         }
     }
     lines.into_values().collect()
