@@ -13,7 +13,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, FailureStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RateStore,
+    self, AuditStore, DocumentStore, FailureStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring,
+    PolicyStore, RateStore,
     RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
@@ -27,12 +28,14 @@ use shared::fetch::host::DevelopmentHost;
 use shared::jose::{KeyWrap, WrapError};
 use shared::oauth::Issuer;
 use shared::oauth::issuer::IssuerError;
+use shared::policy::ArnPattern;
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::admin_key::{self, AdminKey, AdminKeyError, LocalCaller};
 use crate::args::Args;
 use crate::data::{DataFile, DataFileError};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
@@ -173,6 +176,9 @@ pub enum StartError {
     /// The wrapping key cannot be had.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The administrator's key pair cannot be had.
+    #[error(transparent)]
+    AdminKey(#[from] AdminKeyError),
     /// The keys in the data file are not for this issuer and this key file.
     #[error(
         "the keys in the data file belong to another issuer than {0}, or to another key file: use the --issuer and --listen it was made with, or a new --data file"
@@ -203,6 +209,7 @@ pub enum StartError {
 pub struct Running {
     issuer: Issuer,
     addr: SocketAddr,
+    admin_key: AdminKey,
     dynamodb: DynamoDb,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
@@ -217,6 +224,11 @@ impl Running {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The key pair that administration requests are signed with.
+    pub fn admin_key(&self) -> &AdminKey {
+        &self.admin_key
     }
 
     /// Its DynamoDB.
@@ -255,8 +267,12 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         None => LocalKeyWrap::in_memory(outside.random.as_ref())?,
     };
     let wrap = Arc::new(wrap);
+    let admin_key = match &data {
+        Some(data) => AdminKey::in_file(&data.admin_key_path(), outside.random.as_ref())?,
+        None => AdminKey::generate(outside.random.as_ref())?,
+    };
     let dynamodb = DynamoDb::start(ANY_PORT, data).await?;
-    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap).await;
+    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap, &admin_key).await;
     let router = match started {
         Ok(router) => router,
         Err(error) => {
@@ -272,7 +288,7 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         stopped.await.ok();
     });
     let serving = tokio::spawn(async move { serving.await });
-    Ok(Running { issuer, addr, dynamodb, stop, serving })
+    Ok(Running { issuer, addr, admin_key, dynamodb, stop, serving })
 }
 
 async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -294,6 +310,7 @@ async fn router(
     addr: SocketAddr,
     dynamodb: &DynamoDb,
     wrap: &Arc<LocalKeyWrap>,
+    admin_key: &AdminKey,
 ) -> Result<Router, StartError> {
     let authenticator: Arc<dyn UserAuthenticator> = match &config.upstream {
         Some(upstream) => Arc::new(upstream.open(issuer, Arc::clone(&outside.random))?),
@@ -331,7 +348,26 @@ async fn router(
     let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let registrations = RegistrationStore::new(tables.clone());
     let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
-    let grants = GrantStore::new(tables);
+    let grants = GrantStore::new(tables.clone());
+    let [spread] = outside.random.bytes().unwrap_or_default();
+    let audit = AuditStore::new(tables.clone(), spread);
+    let admin = admin::router(admin::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        callers: Arc::new(LocalCaller::new(admin_key.clone(), Arc::clone(&outside.clock))),
+        founders: ArnPattern::parse(admin_key::ARN).into_iter().collect(),
+        keys: Arc::clone(&keys),
+        key_store: KeyStore::new(tables.clone(), issuer.clone()),
+        wrap: Arc::clone(wrap) as Arc<dyn KeyWrap>,
+        tools: tools.clone(),
+        catalogue: Arc::default(),
+        registrations: registrations.clone(),
+        grants: grants.clone(),
+        governing: Governing::new(tables),
+        policies: Arc::clone(&policies),
+        audit: audit.clone(),
+    });
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -344,6 +380,7 @@ async fn router(
         policies: Arc::clone(&policies),
         resolver: Arc::clone(&resolver),
         authenticator,
+        audit: audit.clone(),
     });
     let register = register::router(register::App {
         issuer: issuer.clone(),
@@ -366,12 +403,13 @@ async fn router(
         tools,
         registrations,
         policies,
+        audit,
         replays,
         failures,
         resolver,
         client_keys,
     });
-    Ok(front_door::router(Functions { authorize, register, token }, issuer, addr))
+    Ok(front_door::router(Functions { admin, authorize, register, token }, issuer, addr))
 }
 
 async fn keys(

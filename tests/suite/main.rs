@@ -2,6 +2,8 @@
 //! and the source.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
+mod admin;
+mod audit;
 mod authorize;
 mod budgets;
 mod client_auth;

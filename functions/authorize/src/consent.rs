@@ -31,9 +31,10 @@ use crate::App;
 use crate::account;
 use crate::approval;
 use crate::ask::{evidence, present};
-use crate::error::{PageError, refuse, refuse_client};
+use crate::error::{PageError, refuse, refuse_as, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
 use crate::pages::{Frame, MessagePage};
+use crate::record::record;
 use crate::redirect::RedirectTarget;
 use crate::remember::{Earlier, Same, union};
 use crate::request::{AuthorizationRequest, RequestError};
@@ -121,7 +122,7 @@ async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) ->
     };
     let response = match Walk::through(app, &flow, &session, None).await {
         Ok(walk) => answer_or_ask(app, id, &flow, &session, &walk).await,
-        Err(stop) => stop.answer(app, &session, flow.get("client_id")),
+        Err(stop) => stop.answer(app, &session, flow.get("client_id")).await,
     };
     flows.attach(app, response)
 }
@@ -159,10 +160,13 @@ impl<E: Into<PageError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
+    async fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
         match self {
             Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
-            Self::Page(error) => refuse_client(app, error, client_id),
+            Self::Page(error) => {
+                let reference = record(app, session, &error, client_id).await;
+                refuse_as(app, error, client_id, reference)
+            }
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
                 target.fail(code, description)
@@ -350,7 +354,7 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     }
     let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
         Ok(walk) => walk,
-        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id"))),
+        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id")).await),
     };
     let response = match params.get("decision") {
         Some("approve") if walk.question() != form.question => {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::aws::{
-    FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             tools: ToolStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables.clone())),
             registrations: RegistrationStore::new(tables.clone()),
+            audit: AuditStore::new(tables.clone(), start.spread()),
             replays: ReplayStore::new(tables.clone()),
             failures: Failures::new(FailureStore::new(tables)),
             client_keys: ClientKeySets::new(copies),
