@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::aws::{
-    AuditStore, FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore,
+    ToolStore,
 };
 use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
