@@ -77,7 +77,8 @@ mod tests {
             .fallback(|| async { StatusCode::IM_A_TEAPOT });
         let issuer = Issuer::parse("http://localhost:9000").unwrap();
         let admin = Router::new().fallback(|| async { StatusCode::ACCEPTED });
-        let router = router(Functions { admin, authorize, token }, &issuer, "127.0.0.1:9000".parse().unwrap());
+        let router =
+            router(Functions { admin, authorize, token }, &issuer, "127.0.0.1:9000".parse().unwrap());
         let mut request = Request::builder().uri(uri);
         if let Some(host) = host {
             request = request.header(HOST, host);

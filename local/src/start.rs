@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, AuditStore, DocumentStore, FailureStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore,
-    RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
+    self, AuditStore, DocumentStore, FailureStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring,
+    PolicyStore, RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;

@@ -14,8 +14,8 @@ use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    AuditStore, DocumentStore, DynamoDb, FailureStore, Governing, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
-    RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, DocumentStore, DynamoDb, FailureStore, Governing, GrantStore, Introduction, KeyStore,
+    Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;

@@ -82,7 +82,8 @@ pub const AUDIT: Table = Table { name: "audit", key: "id", ttl: Some("expires_at
 pub const FAILURES: Table = Table { name: "failures", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, AUDIT];
+pub const TABLES: &[Table] =
+    &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, AUDIT];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";
