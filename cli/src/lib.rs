@@ -22,7 +22,11 @@ const AGENT: &str = "nameplate inspect";
 
 /// Everything that can be said on the command line.
 #[derive(Debug, Parser)]
-#[command(name = "nameplate", version, about = "Administers Nameplate; checks and writes OAuth client metadata documents")]
+#[command(
+    name = "nameplate",
+    version,
+    about = "Administers Nameplate; checks and writes OAuth client metadata documents"
+)]
 pub struct Args {
     /// The server that is administered, such as <https://as.example>
     #[arg(long, global = true, env = "NAMEPLATE_ENDPOINT", value_name = "URL")]

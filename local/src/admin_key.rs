@@ -145,7 +145,9 @@ impl LocalCaller {
             let key = key.clone();
             async move {
                 if asked.access_key() != key.access_key_id || asked.session_token().is_some() {
-                    return Err::<GetSigningKeyResponse, BoxError>("the access key is not the one of this server".into());
+                    return Err::<GetSigningKeyResponse, BoxError>(
+                        "the access key is not the one of this server".into(),
+                    );
                 }
                 let secret = KSecretKey::from_str(key.secret.expose())?;
                 let signing_key = secret.to_ksigning(asked.request_date(), asked.region(), asked.service());

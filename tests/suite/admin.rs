@@ -8,9 +8,7 @@ use serde_json::json;
 use shared::clock::Clock;
 use shared::policy::Policy;
 use shared::secret::Secret;
-use tests::{
-    Administrator, Browser, CLIENT_ID, Instance, Request, World, administrator_key, form, sign,
-};
+use tests::{Administrator, Browser, CLIENT_ID, Instance, Request, World, administrator_key, form, sign};
 
 async fn tool_of(instance: &Instance, world: &World) -> (String, Browser) {
     let mut browser = Browser::signed_in(instance, "ada").await;
@@ -51,14 +49,33 @@ async fn a_request_is_let_in_only_as_it_was_signed() {
     let body = sign(request("POST", "/admin/v1/policy/validate", "{}"), &key, REGION, SERVICE, now);
     cases.push(("body", body.map(|_| Body::from("{ }"))));
     let foreign = AdminKey { secret: Secret::new("x".repeat(40)), ..administrator_key() };
-    cases.push(("secret", sign(request("GET", "/admin/v1/tools", ""), &foreign, REGION, SERVICE, now).map(Body::from)));
+    cases.push((
+        "secret",
+        sign(request("GET", "/admin/v1/tools", ""), &foreign, REGION, SERVICE, now).map(Body::from),
+    ));
     let foreign = AdminKey { access_key_id: "LOCALADMINSOMEBODYEL".to_owned(), ..administrator_key() };
-    cases.push(("key", sign(request("GET", "/admin/v1/tools", ""), &foreign, REGION, SERVICE, now).map(Body::from)));
-    cases.push(("region", sign(request("GET", "/admin/v1/tools", ""), &key, "eu-west-1", SERVICE, now).map(Body::from)));
-    cases.push(("service", sign(request("GET", "/admin/v1/tools", ""), &key, REGION, "s3", now).map(Body::from)));
-    cases.push(("old", sign(request("GET", "/admin/v1/tools", ""), &key, REGION, SERVICE, now - 3600).map(Body::from)));
-    cases.push(("early", sign(request("GET", "/admin/v1/tools", ""), &key, REGION, SERVICE, now + 3600).map(Body::from)));
-    let mut unsigned_payload = sign(request("POST", "/admin/v1/policy/validate", "{}"), &key, REGION, SERVICE, now);
+    cases.push((
+        "key",
+        sign(request("GET", "/admin/v1/tools", ""), &foreign, REGION, SERVICE, now).map(Body::from),
+    ));
+    cases.push((
+        "region",
+        sign(request("GET", "/admin/v1/tools", ""), &key, "eu-west-1", SERVICE, now).map(Body::from),
+    ));
+    cases.push((
+        "service",
+        sign(request("GET", "/admin/v1/tools", ""), &key, REGION, "s3", now).map(Body::from),
+    ));
+    cases.push((
+        "old",
+        sign(request("GET", "/admin/v1/tools", ""), &key, REGION, SERVICE, now - 3600).map(Body::from),
+    ));
+    cases.push((
+        "early",
+        sign(request("GET", "/admin/v1/tools", ""), &key, REGION, SERVICE, now + 3600).map(Body::from),
+    ));
+    let mut unsigned_payload =
+        sign(request("POST", "/admin/v1/policy/validate", "{}"), &key, REGION, SERVICE, now);
     unsigned_payload
         .headers_mut()
         .insert("x-amz-content-sha256", http::HeaderValue::from_static("UNSIGNED-PAYLOAD"));
@@ -204,7 +221,10 @@ async fn a_change_of_what_somebody_else_has_changed_is_refused() {
     assert_eq!(second.assert_status(412).json()["type"], "changed");
     let now = first.header("etag").to_owned();
     assert_ne!(now, seen);
-    admin.send("PATCH", &path, Some(&json!({"name": "Other"})), &[("if-match", &now)]).await.assert_status(200);
+    admin
+        .send("PATCH", &path, Some(&json!({"name": "Other"})), &[("if-match", &now)])
+        .await
+        .assert_status(200);
 }
 
 /// AD040, AD090: a repeated request is done once and answered the same; another one under its key is not.
@@ -253,7 +273,12 @@ async fn a_registration_shows_its_secret_once_and_rotates_it_without_a_gap() {
     assert_eq!(secrets.len(), 2);
     assert!(secrets[0].get("expires_at").is_none() && secrets[1]["expires_at"].is_u64());
 
-    let taken = admin.post("/admin/v1/registrations", json!({"client_id": client_id, "redirect_uris": ["https://x.example/"]})).await;
+    let taken = admin
+        .post(
+            "/admin/v1/registrations",
+            json!({"client_id": client_id, "redirect_uris": ["https://x.example/"]}),
+        )
+        .await;
     assert_eq!(taken.assert_status(409).json()["type"], "not-now");
     let removed = admin.delete(&format!("/admin/v1/registrations?client_id={client_id}")).await;
     removed.assert_status(200);
@@ -268,7 +293,8 @@ async fn a_metadata_document_can_be_registered_ahead_and_is_then_used() {
     let world = World::new().await;
     let instance = world.instance().await;
     let admin = Administrator::new(&world, &instance);
-    let made = admin.post("/admin/v1/registrations", json!({"client_id": CLIENT_ID, "name": "Notes Agent"})).await;
+    let made =
+        admin.post("/admin/v1/registrations", json!({"client_id": CLIENT_ID, "name": "Notes Agent"})).await;
     let tool = made.assert_status(201).json()["registration"]["tool"].as_str().unwrap().to_owned();
     Browser::signed_in(&instance, "ada").await.tokens().await;
     let shown = admin.get(&format!("/admin/v1/tools/{tool}")).await.json();
@@ -315,7 +341,8 @@ async fn the_policy_is_changed_by_who_has_seen_it_and_can_be_rolled_back() {
     let seen = admin.get("/admin/v1/policy").await;
     let (tag, mut policy) = (seen.header("etag").to_owned(), seen.json()["policy"].clone());
     policy["lifetimes"]["access_token_seconds"] = json!(300);
-    let invalid = admin.post("/admin/v1/policy/validate", json!({"resources": [{"resource": "http://x"}]})).await;
+    let invalid =
+        admin.post("/admin/v1/policy/validate", json!({"resources": [{"resource": "http://x"}]})).await;
     assert_eq!(invalid.assert_status(422).json()["type"], "policy-invalid");
     admin.post("/admin/v1/policy/validate", policy.clone()).await.assert_status(200);
     let put = admin.send("PUT", "/admin/v1/policy", Some(&policy), &[("if-match", &tag)]).await;
@@ -324,7 +351,10 @@ async fn the_policy_is_changed_by_who_has_seen_it_and_can_be_rolled_back() {
     late.assert_status(412);
     let back = admin.post("/admin/v1/policy/rollback", json!({"version": 1})).await;
     assert_eq!(back.assert_status(200).json()["version"], 3);
-    assert_eq!(admin.get("/admin/v1/policy").await.json()["policy"]["lifetimes"]["access_token_seconds"], 600);
+    assert_eq!(
+        admin.get("/admin/v1/policy").await.json()["policy"]["lifetimes"]["access_token_seconds"],
+        600
+    );
     let history = admin.get("/admin/v1/policy/history").await.json();
     assert_eq!(history["versions"].as_array().unwrap().len(), 3);
     assert_eq!(history["versions"][0]["by"], local::admin_key::ARN);
@@ -340,7 +370,10 @@ async fn tools_merge_map_and_go_and_a_near_miss_is_named() {
     let tokens = browser.tokens().await;
     let admin = Administrator::new(&world, &instance);
     let made = admin
-        .post("/admin/v1/registrations", json!({"name": "Notes", "redirect_uris": ["https://notes.example/cb"]}))
+        .post(
+            "/admin/v1/registrations",
+            json!({"name": "Notes", "redirect_uris": ["https://notes.example/cb"]}),
+        )
         .await;
     let into = made.assert_status(201).json()["registration"]["tool"].as_str().unwrap().to_owned();
     let merged = admin.post(&format!("/admin/v1/tools/{id}/merge"), json!({"into": into})).await;
@@ -372,7 +405,12 @@ async fn a_listing_is_searched_sorted_and_paged() {
     }
     let names = |answer: &tests::Answer| -> Vec<String> {
         let page = answer.assert_status(200).json();
-        page["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+        page["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tool| tool["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let first = admin.get("/admin/v1/tools?limit=2").await;
     assert_eq!(names(&first), ["Alpha", "Beta"]);
@@ -399,10 +437,14 @@ async fn keys_are_listed_and_replaced() {
     let before = admin.get("/admin/v1/keys").await.json();
     let dry = admin.post("/admin/v1/keys/rotate?dry_run=true", json!({"usage": "sig"})).await.json();
     assert_eq!(dry["made"], json!([]));
-    let replaced = admin.post("/admin/v1/keys/rotate", json!({"usage": "sig"})).await.assert_status(200).json();
+    let replaced =
+        admin.post("/admin/v1/keys/rotate", json!({"usage": "sig"})).await.assert_status(200).json();
     assert_eq!(replaced["removed"], dry["removed"]);
     assert_ne!(admin.get("/admin/v1/keys").await.json(), before);
-    assert_eq!(admin.get("/admin/v1/audit?kind=keys_rotated").await.json()["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        admin.get("/admin/v1/audit?kind=keys_rotated").await.json()["entries"].as_array().unwrap().len(),
+        1
+    );
     admin.post("/admin/v1/keys/rotate", json!({"usage": "other"})).await.assert_status(400);
 }
 
@@ -414,7 +456,10 @@ async fn the_openapi_document_is_current_and_names_every_route() {
     if std::env::var_os("WRITE_OPENAPI").is_some() {
         std::fs::write(&path, &made).unwrap();
     }
-    assert!(std::fs::read_to_string(&path).unwrap_or_default() == made, "run with WRITE_OPENAPI=1 and commit");
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == made,
+        "run with WRITE_OPENAPI=1 and commit"
+    );
     let document: serde_json::Value = serde_json::from_str(&made).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut described: Vec<(String, String)> = document["paths"]
@@ -422,7 +467,12 @@ async fn the_openapi_document_is_current_and_names_every_route() {
         .unwrap()
         .iter()
         .flat_map(|(path, methods)| {
-            methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
+            methods
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|method| (method.to_uppercase(), path.clone()))
+                .collect::<Vec<_>>()
         })
         .collect();
     let mut routes: Vec<(String, String)> =

@@ -164,6 +164,9 @@ async fn a_replayed_code_is_recorded() {
     let admin = Administrator::new(&world, &instance);
     let found = admin.get("/admin/v1/audit?kind=credential_replayed").await;
     let event = found.json()["entries"][0]["event"].clone();
-    assert_eq!((&event["detail"]["credential"], &event["actor"]["client"]), (&json!("code"), &json!(CLIENT_ID)));
+    assert_eq!(
+        (&event["detail"]["credential"], &event["actor"]["client"]),
+        (&json!("code"), &json!(CLIENT_ID))
+    );
     assert!(!found.body.contains(&code));
 }

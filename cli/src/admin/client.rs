@@ -72,8 +72,9 @@ impl Client {
             return Err(ApiError::Endpoint(endpoint.to_owned()));
         }
         let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
-        let provider =
-            config.credentials_provider().ok_or_else(|| ApiError::Credentials("none configured".to_owned()))?;
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| ApiError::Credentials("none configured".to_owned()))?;
         let credentials =
             provider.provide_credentials().await.map_err(|error| ApiError::Credentials(error.to_string()))?;
         let region = config.region().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
@@ -115,11 +116,8 @@ impl Client {
         };
         let answer = self.http.execute(request).await.map_err(unreachable)?;
         let status = answer.status();
-        let tag = answer
-            .headers()
-            .get("etag")
-            .and_then(|tag: &HeaderValue| tag.to_str().ok())
-            .map(str::to_owned);
+        let tag =
+            answer.headers().get("etag").and_then(|tag: &HeaderValue| tag.to_str().ok()).map(str::to_owned);
         let text = answer.text().await.map_err(unreachable)?;
         if !status.is_success() {
             return Err(ApiError::Refused(in_words(status, &text)));
@@ -185,8 +183,13 @@ fn in_words(status: StatusCode, text: &str) -> String {
         (Some(title), None) => title.to_owned(),
         (None, None) => format!("the server answered {status}"),
     };
-    let near: Vec<&str> =
-        problem.get("near").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let near: Vec<&str> = problem
+        .get("near")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if !near.is_empty() {
         words.push_str(&format!("\nDid you mean {}?", near.join(", ")));
     }

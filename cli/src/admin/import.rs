@@ -113,7 +113,8 @@ pub fn plan(text: &[u8], origin: Origin, least: usize) -> Result<Plan, ImportErr
     }
     let (tools, rest) = groups.into_values().partition(|group| group.client_ids.len() >= least);
     (plan.tools, plan.rest) = (tools, rest);
-    plan.tools.sort_by(|a: &Proposal, b| b.client_ids.len().cmp(&a.client_ids.len()).then(a.name.cmp(&b.name)));
+    plan.tools
+        .sort_by(|a: &Proposal, b| b.client_ids.len().cmp(&a.client_ids.len()).then(a.name.cmp(&b.name)));
     Ok(plan)
 }
 
@@ -143,7 +144,9 @@ mod tests {
         for row in 0..6000 {
             let tool = row % 12;
             let port = 30_000 + row;
-            file.push_str(&format!("{row},Agent {tool},http://127.0.0.1:{port}/callback/{tool},uid-{row},api\n"));
+            file.push_str(&format!(
+                "{row},Agent {tool},http://127.0.0.1:{port}/callback/{tool},uid-{row},api\n"
+            ));
         }
         file.push_str("9001,Lonely,https://lonely.example/cb,uid-l,api\n");
         file.push_str("9002,,https://nameless.example/cb,uid-n,api\n");

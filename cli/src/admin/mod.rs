@@ -148,7 +148,12 @@ impl<W: Write> Session<'_, W> {
         if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(AdminError::Declined) }
     }
 
-    async fn decide(&mut self, path: &str, decision: &Decision, takes_away: bool) -> Result<bool, AdminError> {
+    async fn decide(
+        &mut self,
+        path: &str,
+        decision: &Decision,
+        takes_away: bool,
+    ) -> Result<bool, AdminError> {
         let body = match &decision.because {
             Some(because) => json!({ "because": because }),
             None => json!({}),
@@ -333,17 +338,16 @@ impl<W: Write> Session<'_, W> {
                 self.show(&format!("/audit{}", query(&[("limit", Some(&count))])), Shape::Entries).await
             }
             Audit::Query { kind, target, actor } => {
-                let pairs = [
-                    ("kind", kind.as_deref()),
-                    ("target", target.as_deref()),
-                    ("actor", actor.as_deref()),
-                ];
+                let pairs =
+                    [("kind", kind.as_deref()), ("target", target.as_deref()), ("actor", actor.as_deref())];
                 self.show(&format!("/audit{}", query(&pairs)), Shape::Entries).await
             }
             Audit::Verify { anchor } => {
                 let anchor = anchor.map(|path| read_anchor(&path)).transpose()?;
-                let answer =
-                    self.client.get(&format!("/audit/verify{}", query(&[("anchor", anchor.as_deref())]))).await?;
+                let answer = self
+                    .client
+                    .get(&format!("/audit/verify{}", query(&[("anchor", anchor.as_deref())])))
+                    .await?;
                 self.print(&answer.body, Shape::Record)?;
                 Ok(answer.body.get("intact") == Some(&Value::Bool(true)))
             }

@@ -86,7 +86,8 @@ fn date(seconds: u64) -> String {
 
 /// Rows under headings, each column as wide as it must be.
 fn table(rows: Option<&Value>, columns: &[&str]) -> String {
-    let heading = |column: &&str| column.rsplit('.').next().unwrap_or(column).trim_end_matches("_at").to_uppercase();
+    let heading =
+        |column: &&str| column.rsplit('.').next().unwrap_or(column).trim_end_matches("_at").to_uppercase();
     let mut lines: Vec<Vec<String>> = vec![columns.iter().map(heading).collect()];
     for row in rows.and_then(Value::as_array).into_iter().flatten() {
         lines.push(columns.iter().map(|column| cell(row, column)).collect());

@@ -131,7 +131,9 @@ impl<'a> Walk<'a> {
     async fn begin(app: &'a App, next: Option<Vec<(u8, u64)>>) -> Result<Self, AdminError> {
         let next = match next {
             Some(next) => next,
-            None => app.audit.heads().await?.into_iter().map(|(shard, head)| (shard, head.sequence)).collect(),
+            None => {
+                app.audit.heads().await?.into_iter().map(|(shard, head)| (shard, head.sequence)).collect()
+            }
         };
         Ok(Self { app, chains: next.into_iter().map(|(shard, next)| (shard, next, Vec::new())).collect() })
     }
@@ -232,7 +234,8 @@ pub(crate) async fn query(
             entries.push(entry_view(&content, &entry));
         }
     }
-    let cursor = if more { Some(seal_cursor(&app, &Place { query: named, next: walk.place() })?) } else { None };
+    let cursor =
+        if more { Some(seal_cursor(&app, &Place { query: named, next: walk.place() })?) } else { None };
     Ok(json(StatusCode::OK, &EntryPage { entries, cursor }))
 }
 

@@ -31,7 +31,11 @@ pub struct Catalogue(RwLock<Option<(Timestamp, Arc<Vec<Tool>>)>>);
 
 impl Catalogue {
     /// All tools that are not forgotten, at most some seconds old.
-    pub(crate) async fn tools(&self, store: &ToolStore, clock: &dyn Clock) -> Result<Arc<Vec<Tool>>, StoreError> {
+    pub(crate) async fn tools(
+        &self,
+        store: &ToolStore,
+        clock: &dyn Clock,
+    ) -> Result<Arc<Vec<Tool>>, StoreError> {
         let now = clock.now();
         if let Some((read_at, tools)) = self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref()
             && now.since(*read_at) < STALENESS

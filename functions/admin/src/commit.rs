@@ -52,7 +52,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Changing {
         let path = parts.uri.path().to_owned();
         let key = match header(&parts.headers, "idempotency-key")? {
             Some(key) if key.is_empty() || key.len() > KEY_CHARS_MAX => {
-                return Err(AdminError::Malformed(format!("Idempotency-Key has 1 to {KEY_CHARS_MAX} characters")));
+                return Err(AdminError::Malformed(format!(
+                    "Idempotency-Key has 1 to {KEY_CHARS_MAX} characters"
+                )));
             }
             Some(key) if parts.method == Method::POST => {
                 Some(sha256(&format!("{}\n{path}\n{key}", acting.arn)))
@@ -69,7 +71,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Changing {
 }
 
 fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value)
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, AdminError> {
@@ -82,7 +88,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Adm
 /// `If-Match: "7"`.
 fn seen(headers: &HeaderMap) -> Result<Option<u64>, AdminError> {
     let Some(tag) = header(headers, IF_MATCH.as_str())? else { return Ok(None) };
-    let number = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|text| text.parse().ok());
+    let number =
+        tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|text| text.parse().ok());
     number.map(Some).ok_or_else(|| AdminError::Malformed("If-Match is one tag as ETag gave it".to_owned()))
 }
 
@@ -128,7 +135,12 @@ pub(crate) fn with_revision(mut response: Response, revision: Option<u64>) -> Re
 
 impl Changing {
     /// Refuses a caller who has seen another revision (AD087).
-    pub(crate) fn must_have_seen(&self, kind: &'static str, id: &str, revision: u64) -> Result<(), AdminError> {
+    pub(crate) fn must_have_seen(
+        &self,
+        kind: &'static str,
+        id: &str,
+        revision: u64,
+    ) -> Result<(), AdminError> {
         match self.seen {
             Some(seen) if seen != revision => Err(AdminError::Changed { kind, id: id.to_owned() }),
             _ => Ok(()),
@@ -141,7 +153,11 @@ impl Changing {
     }
 
     /// The answer that this request has had already, if it was made before under its idempotency key.
-    pub(crate) async fn answered(&self, app: &App, request: &impl Serialize) -> Result<Option<Response>, AdminError> {
+    pub(crate) async fn answered(
+        &self,
+        app: &App,
+        request: &impl Serialize,
+    ) -> Result<Option<Response>, AdminError> {
         let Some(key) = &self.key else { return Ok(None) };
         let Some(kept) = app.audit.answered(key, app.clock.now()).await? else { return Ok(None) };
         let kept: Kept = serde_json::from_str(&kept).map_err(|_| AdminError::KeyReused)?;

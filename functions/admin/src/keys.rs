@@ -89,13 +89,10 @@ pub(crate) async fn rotate(
 ) -> Result<Response, AdminError> {
     changing.acting.must_be(Role::Owner)?;
     let asked: ReplaceKeys = read(&body)?;
-    let which = KeyUse::ALL
-        .into_iter()
-        .find(|known| known.as_str() == asked.usage)
-        .ok_or_else(|| {
-            let known: Vec<&str> = KeyUse::ALL.into_iter().map(KeyUse::as_str).collect();
-            AdminError::Malformed(format!("usage is {}", known.join(" or ")))
-        })?;
+    let which = KeyUse::ALL.into_iter().find(|known| known.as_str() == asked.usage).ok_or_else(|| {
+        let known: Vec<&str> = KeyUse::ALL.into_iter().map(KeyUse::as_str).collect();
+        AdminError::Malformed(format!("usage is {}", known.join(" or ")))
+    })?;
     if let Some(response) = changing.answered(&app, &asked).await? {
         return Ok(response);
     }
@@ -112,10 +109,8 @@ pub(crate) async fn rotate(
         .with("asked_for", "all earlier keys of this use are to be removed");
     let nothing = Answer::ok(&(), None);
     changing.commit(&app, &asked, &event, &[], nothing).await?;
-    let changes = app
-        .key_store
-        .replace_keys(which, app.wrap.as_ref(), app.clock.as_ref(), app.random.as_ref())
-        .await?;
+    let changes =
+        app.key_store.replace_keys(which, app.wrap.as_ref(), app.clock.as_ref(), app.random.as_ref()).await?;
     let mut replaced = Replaced { made: Vec::new(), removed: Vec::new() };
     for change in changes {
         match change {

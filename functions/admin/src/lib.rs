@@ -80,10 +80,7 @@ pub const PERMISSIONS: &[Permission] = &[
     (GRANTS, &[Right::BatchGetItem, Right::GetItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]),
     (POLICY, &[Right::BatchGetItem, Right::GetItem, Right::PutItem]),
-    (
-        REGISTRATIONS,
-        &[Right::DeleteItem, Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem],
-    ),
+    (REGISTRATIONS, &[Right::DeleteItem, Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
     (TOOLS, &[Right::GetItem, Right::PutItem, Right::Scan, Right::UpdateItem]),
 ];
 

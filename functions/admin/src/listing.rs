@@ -99,7 +99,9 @@ pub(crate) fn params(query: Option<&str>, known: &[&str]) -> Result<Params, Admi
         .filter_map(|pair| pair.split('=').next())
         .find(|name| !name.is_empty() && !known.contains(name));
     match unknown {
-        Some(name) => Err(AdminError::Malformed(format!("unknown parameter {name}; there are {}", known.join(", ")))),
+        Some(name) => {
+            Err(AdminError::Malformed(format!("unknown parameter {name}; there are {}", known.join(", "))))
+        }
         None => Ok(params),
     }
 }
@@ -142,7 +144,8 @@ impl Query {
     }
 
     fn matches(&self, tool: &Tool) -> bool {
-        let same = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let same =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         let name = tool.name.as_deref().unwrap_or_default().to_lowercase();
         let host = tool.id.as_str().split_once('~').map_or("", |(host, _)| host);
         let used = tool.last_used_at.map(Timestamp::epoch_seconds);
@@ -195,8 +198,18 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, AdminError> {
     const KNOWN: [&str; 12] = [
-        "q", "status", "mechanism", "profile", "host", "used_since", "unused_since", "governed", "sort",
-        "descending", "limit", "cursor",
+        "q",
+        "status",
+        "mechanism",
+        "profile",
+        "host",
+        "used_since",
+        "unused_since",
+        "governed",
+        "sort",
+        "descending",
+        "limit",
+        "cursor",
     ];
     let params = params(query.as_deref(), &KNOWN)?;
     let asked = Query::read(&params)?;
@@ -220,7 +233,8 @@ pub(crate) async fn list(
                 .ok_or_else(|| AdminError::Malformed("the listing has changed: begin anew".to_owned()))?
         }
     };
-    let page: Vec<ToolView> = found.iter().skip(start).take(asked.limit).map(|tool| ToolView::from(*tool)).collect();
+    let page: Vec<ToolView> =
+        found.iter().skip(start).take(asked.limit).map(|tool| ToolView::from(*tool)).collect();
     let more = start + page.len() < total;
     let cursor = match page.last().filter(|_| more) {
         Some(last) => Some(seal_cursor(&app, &Place { query: named, offset_id: last.id.clone() })?),
@@ -237,7 +251,8 @@ pub(crate) fn seal_cursor(app: &App, place: &impl Serialize) -> Result<String, A
 
 /// Opens what [`seal_cursor`] made.
 pub(crate) fn open_cursor<T: serde::de::DeserializeOwned>(app: &App, cursor: &str) -> Result<T, AdminError> {
-    let refused = || AdminError::Malformed("the cursor is not one of ours, or too old: begin anew".to_owned());
+    let refused =
+        || AdminError::Malformed("the cursor is not one of ours, or too old: begin anew".to_owned());
     let plain = app.keys.current().seal.open(Purpose::Cursor, cursor).map_err(|_| refused())?;
     serde_json::from_slice(&plain).map_err(|_| refused())
 }

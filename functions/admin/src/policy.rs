@@ -70,7 +70,8 @@ fn view(version: u64, policy: &Policy) -> PolicyView {
 }
 
 fn parse(body: &[u8]) -> Result<Policy, AdminError> {
-    let text = std::str::from_utf8(body).map_err(|_| AdminError::Malformed("the body is not UTF-8".to_owned()))?;
+    let text =
+        std::str::from_utf8(body).map_err(|_| AdminError::Malformed("the body is not UTF-8".to_owned()))?;
     Ok(Policy::from_json(text)?)
 }
 
@@ -166,7 +167,8 @@ pub(crate) async fn earlier(
 }
 
 async fn version_named(app: &App, version: &str) -> Result<(u64, String), AdminError> {
-    let missing = || AdminError::NotFound { kind: "policy version", id: version.to_owned(), near: Vec::new() };
+    let missing =
+        || AdminError::NotFound { kind: "policy version", id: version.to_owned(), near: Vec::new() };
     let number = version.parse().map_err(|_| missing())?;
     let (_, document) = app.policies.earlier(number).await?.ok_or_else(missing)?;
     Ok((number, document))

@@ -78,7 +78,9 @@ impl AdminError {
                 ("changed", "Somebody has changed it meanwhile", StatusCode::PRECONDITION_FAILED)
             }
             Self::NotNow(_) => ("not-now", "This cannot be done in its present state", StatusCode::CONFLICT),
-            Self::Policy(_) => ("policy-invalid", "The policy is not valid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::Policy(_) => {
+                ("policy-invalid", "The policy is not valid", StatusCode::UNPROCESSABLE_ENTITY)
+            }
             Self::KeyReused => (
                 "idempotency-key-reused",
                 "The idempotency key was used for another request",

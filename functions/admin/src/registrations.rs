@@ -15,7 +15,9 @@ use serde_json::Value;
 use shared::audit::Kind;
 use shared::aws::Write;
 use shared::client::id::{ClientId, MetadataUrl, UrlRules};
-use shared::client::metadata::{AuthMethod, AuthMethods, ClientKeys, ClientMetadata, GrantType, ResponseType};
+use shared::client::metadata::{
+    AuthMethod, AuthMethods, ClientKeys, ClientMetadata, GrantType, ResponseType,
+};
 use shared::client::redirect::RedirectUri;
 use shared::client::registration::{Registration, SECRETS_MAX, SecretDigest};
 use shared::clock::Timestamp;
@@ -123,11 +125,15 @@ impl NewRegistration {
         let name = self.token_endpoint_auth_method.as_deref().unwrap_or("none");
         let method = AuthMethod::from_name(name)
             .filter(|method| *method != AuthMethod::PrivateKeyJwt)
-            .ok_or_else(|| malformed("token_endpoint_auth_method is none, client_secret_basic, or client_secret_post"))?;
+            .ok_or_else(|| {
+                malformed("token_endpoint_auth_method is none, client_secret_basic, or client_secret_post")
+            })?;
         let confidential = method != AuthMethod::None;
         if self.redirect_uris.is_empty() {
             if host.is_none() || confidential || !self.grant_types.is_empty() {
-                return Err(malformed("redirect_uris is missing; only a metadata document can say it instead"));
+                return Err(malformed(
+                    "redirect_uris is missing; only a metadata document can say it instead",
+                ));
             }
             return Ok(Parts { client_id, host, metadata: None, confidential });
         }
@@ -144,10 +150,13 @@ impl NewRegistration {
         } else {
             self.grant_types
                 .iter()
-                .map(|name| GrantType::from_name(name).ok_or_else(|| malformed(format!("unknown grant type {name}"))))
+                .map(|name| {
+                    GrantType::from_name(name).ok_or_else(|| malformed(format!("unknown grant type {name}")))
+                })
                 .collect::<Result<_, _>>()?
         };
-        let auth_methods = AuthMethods::from_declared(Some(name), None, AuthMethod::None).map_err(malformed)?;
+        let auth_methods =
+            AuthMethods::from_declared(Some(name), None, AuthMethod::None).map_err(malformed)?;
         let metadata = ClientMetadata {
             client_name: self.name.clone(),
             client_uri: None,
@@ -253,7 +262,9 @@ pub(crate) async fn add(
     }
     let now = app.clock.now();
     let parts = new.parts(&app, &changing.acting)?;
-    if let Some(existing) = app.registrations.read(&parts.client_id).await?.filter(|known| !known.has_ended(now)) {
+    if let Some(existing) =
+        app.registrations.read(&parts.client_id).await?.filter(|known| !known.has_ended(now))
+    {
         return Err(AdminError::NotNow(format!(
             "{} is registered already, for tool {}: map it, or remove it first",
             existing.client_id.as_str(),

@@ -343,8 +343,11 @@ pub(crate) async fn edit(
     let (change, event) = match (&edit.name, &edit.profile, &edit.ceiling) {
         (Some(name), None, None) => {
             let name = name.trim();
-            if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-                return Err(AdminError::Malformed(format!("name has 1 to {NAME_CHARS_MAX} printable characters")));
+            if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control)
+            {
+                return Err(AdminError::Malformed(format!(
+                    "name has 1 to {NAME_CHARS_MAX} printable characters"
+                )));
             }
             (Change::Rename(name.to_owned()), changing.event(now, Kind::ToolRenamed, &id).with("name", name))
         }
@@ -358,7 +361,10 @@ pub(crate) async fn edit(
         (None, None, Some(ceiling)) => {
             let described = serde_json::to_string(ceiling).unwrap_or_default();
             let ceiling = Ceiling::from(ceiling.clone());
-            (Change::SetCeiling(ceiling), changing.event(now, Kind::ToolBounded, &id).with("ceiling", described))
+            (
+                Change::SetCeiling(ceiling),
+                changing.event(now, Kind::ToolBounded, &id).with("ceiling", described),
+            )
         }
         _ => {
             return Err(AdminError::Malformed("give one of name, profile, ceiling".to_owned()));

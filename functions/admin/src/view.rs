@@ -198,7 +198,9 @@ impl From<&Registration> for RegistrationView {
                 .map(|metadata| metadata.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect())
                 .unwrap_or_default(),
             token_endpoint_auth_methods: metadata
-                .map(|metadata| metadata.auth_methods.declared().iter().map(|method| method.as_str()).collect())
+                .map(|metadata| {
+                    metadata.auth_methods.declared().iter().map(|method| method.as_str()).collect()
+                })
                 .unwrap_or_default(),
             secrets: registration
                 .secrets

@@ -35,8 +35,7 @@ pub(crate) async fn record(
     let failed = failed_check(error)?;
     let client_id = client_id.unwrap_or_default();
     let now = app.clock.now();
-    let mut event =
-        Event::new(now, Kind::RequestRefused, Actor::Person(session.subject.clone()), client_id);
+    let mut event = Event::new(now, Kind::RequestRefused, Actor::Person(session.subject.clone()), client_id);
     for (at, check) in CHECKS.iter().enumerate() {
         let verdict = match at.cmp(&failed) {
             std::cmp::Ordering::Less => "passed".to_owned(),

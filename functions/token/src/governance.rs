@@ -90,7 +90,9 @@ pub(crate) async fn end_replayed(
         .with("subject", grant.subject.clone())
         .with("tool", grant.tool.as_str());
     let recorded = match app.policies.current(app.clock.as_ref()).await {
-        Ok(policy) => app.audit.append(&event, policy.policy.administration.audit_retention()).await.map(drop),
+        Ok(policy) => {
+            app.audit.append(&event, policy.policy.administration.audit_retention()).await.map(drop)
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = recorded {

@@ -145,12 +145,8 @@ impl Event {
             // Its details are ours, and a cut hash would prove nothing.
             return self;
         }
-        self.detail = self
-            .detail
-            .into_iter()
-            .take(DETAILS_MAX)
-            .map(|(name, value)| (cut(name), cut(value)))
-            .collect();
+        self.detail =
+            self.detail.into_iter().take(DETAILS_MAX).map(|(name, value)| (cut(name), cut(value))).collect();
         self
     }
 }

@@ -105,7 +105,8 @@ fn verify_chain(
         };
         report.entries += 1;
         let content = entry.content().ok();
-        let placed = content.as_ref().is_some_and(|content| (content.shard, content.sequence) == (shard, sequence));
+        let placed =
+            content.as_ref().is_some_and(|content| (content.shard, content.sequence) == (shard, sequence));
         let linked = match before {
             Some((place, hash)) if place + 1 == sequence => hash == entry.previous,
             _ => sequence != 1 || entry.previous == ChainHash::START,

@@ -131,7 +131,12 @@ pub struct AuditStore {
 impl AuditStore {
     /// A store on `dynamodb`. Processes with different `spread` write to different chains.
     pub fn new(dynamodb: DynamoDb, spread: u8) -> Self {
-        Self { dynamodb, heads: Arc::default(), shard: Arc::new(AtomicU8::new(spread % SHARDS)), refusals: Arc::default() }
+        Self {
+            dynamodb,
+            heads: Arc::default(),
+            shard: Arc::new(AtomicU8::new(spread % SHARDS)),
+            refusals: Arc::default(),
+        }
     }
 
     /// Writes an entry alone.
@@ -160,10 +165,13 @@ impl AuditStore {
                 Some(head) => head,
                 None => self.read_head(shard).await?,
             };
-            let entry = Entry::after(head, shard, event).map_err(|error| StoreError::corrupt(AUDIT, error))?;
+            let entry =
+                Entry::after(head, shard, event).map_err(|error| StoreError::corrupt(AUDIT, error))?;
             let place = Head { sequence: head.sequence.saturating_add(1), hash: entry.hash };
-            let mut items =
-                vec![self.moved_head(shard, head, place)?, self.put_entry(shard, place, &entry, event, retention)?];
+            let mut items = vec![
+                self.moved_head(shard, head, place)?,
+                self.put_entry(shard, place, &entry, event, retention)?,
+            ];
             if let Some(marker) = marker {
                 items.push(self.put_marker(marker, shard, place.sequence)?);
             }
@@ -183,7 +191,9 @@ impl AuditStore {
                 return Err(StoreError::from_sdk(error));
             };
             let reasons = cancelled.cancellation_reasons();
-            let failed = |at: usize| reasons.get(at).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed");
+            let failed = |at: usize| {
+                reasons.get(at).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
+            };
             let busy = reasons.iter().any(|reason| reason.code() == Some("TransactionConflict"));
             if marker.is_some() && failed(2) {
                 return Ok(Commit::Seen);

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Update};
 
 use super::audit::Write;
 use super::grants;
@@ -41,7 +39,8 @@ impl Governing {
     /// [`StoreError`] if the change cannot be written down.
     pub fn change_tool(&self, id: &ToolId, change: &Change, revision: u64) -> Result<Write, StoreError> {
         let Expression { update, names, values } = tools::expression(change)?;
-        let mut builder = self.update_tool(id, update, &format!("{CHANGEABLE} AND revision = :revision"), revision);
+        let mut builder =
+            self.update_tool(id, update, &format!("{CHANGEABLE} AND revision = :revision"), revision);
         for (name, attribute) in names {
             builder = builder.expression_attribute_names(name, attribute);
         }
@@ -131,8 +130,7 @@ impl Governing {
         let mut revived = as_new.clone();
         revived.epoch = forgotten.epoch;
         revived.revision = forgotten.revision.saturating_add(1);
-        let values =
-            [(":true", AttributeValue::Bool(true)), (":revision", number(forgotten.revision))];
+        let values = [(":true", AttributeValue::Bool(true)), (":revision", number(forgotten.revision))];
         self.put(TOOLS, tools::item(&revived)?, "forgotten = :true AND revision = :revision", &values)
     }
 
@@ -266,9 +264,9 @@ impl Governing {
         let answer = query.send().await.map_err(StoreError::from_sdk)?;
         let field =
             |item: &Attributes, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-        let next = answer
-            .last_evaluated_key()
-            .and_then(|key| Some(GrantPlace { subject: field(key, "subject")?, id: field(key, GRANTS.key)? }));
+        let next = answer.last_evaluated_key().and_then(|key| {
+            Some(GrantPlace { subject: field(key, "subject")?, id: field(key, GRANTS.key)? })
+        });
         let ids: Vec<GrantId> =
             answer.items().iter().filter_map(|item| GrantId::parse(&field(item, GRANTS.key)?)).collect();
         Ok((self.grants(&ids).await?, next))

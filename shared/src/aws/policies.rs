@@ -165,13 +165,7 @@ impl PolicyStore {
         *self.copy.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn puts(
-        &self,
-        current: u64,
-        policy: &Policy,
-        by: &str,
-        now: Timestamp,
-    ) -> Result<[Put; 2], StoreError> {
+    fn puts(&self, current: u64, policy: &Policy, by: &str, now: Timestamp) -> Result<[Put; 2], StoreError> {
         let document = policy.to_json().map_err(|error| StoreError::corrupt(POLICY, error))?;
         let next = current.saturating_add(1);
         let item = |id: &str| {

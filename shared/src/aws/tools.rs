@@ -481,10 +481,7 @@ pub(super) fn expression(change: &Change) -> Result<Expression, StoreError> {
         Change::Enable(reviewed) => (
             "SET #status = :status, reviewed = :reviewed, revision = revision + :one",
             vec![STATUS],
-            vec![
-                status(Status::Enabled),
-                (":reviewed", value(serde_dynamo::to_attribute_value(reviewed))?),
-            ],
+            vec![status(Status::Enabled), (":reviewed", value(serde_dynamo::to_attribute_value(reviewed))?)],
         ),
         Change::Disable => (set_status, vec![STATUS], vec![status(Status::Disabled)]),
         Change::Withdraw => (set_status, vec![STATUS], vec![status(Status::Withdrawn)]),
@@ -499,11 +496,9 @@ pub(super) fn expression(change: &Change) -> Result<Expression, StoreError> {
             vec![],
             vec![(":ceiling", value(serde_dynamo::to_attribute_value(ceiling))?)],
         ),
-        Change::SetProfile(Some(profile)) => (
-            "SET profile = :profile, revision = revision + :one",
-            vec![],
-            vec![(":profile", text(profile))],
-        ),
+        Change::SetProfile(Some(profile)) => {
+            ("SET profile = :profile, revision = revision + :one", vec![], vec![(":profile", text(profile))])
+        }
         Change::SetProfile(None) => ("SET revision = revision + :one REMOVE profile", vec![], vec![]),
     };
     Ok(Expression { update, names, values })
