@@ -316,8 +316,12 @@ async fn the_functions_use_the_rights_that_they_name() {
         assert_eq!(used.difference(&declared).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
         declared.difference(&used).cloned().collect::<BTreeSet<_>>()
     };
-    // Logos, registrations that made themselves, and ending a connection have stories of their own.
+    // Logos, registrations that made themselves, ending a connection, and what is audited have stories of
+    // their own.
     let registered = pairs(&[
+        ("dynamodb:BatchGetItem", "AuditTable.Arn"),
+        ("dynamodb:PutItem", "AuditTable.Arn"),
+        ("dynamodb:UpdateItem", "AuditTable.Arn"),
         ("dynamodb:BatchGetItem", "DocumentsTable.Arn"),
         ("dynamodb:UpdateItem", "RegistrationsTable.Arn"),
         ("dynamodb:UpdateItem", "GrantsTable.Arn"),
@@ -325,6 +329,9 @@ async fn the_functions_use_the_rights_that_they_name() {
     assert_eq!(unused(authorize, authorize::PERMISSIONS), registered);
     // Confidential clients and proofs of possession have stories of their own.
     let elsewhere = pairs(&[
+        ("dynamodb:BatchGetItem", "AuditTable.Arn"),
+        ("dynamodb:PutItem", "AuditTable.Arn"),
+        ("dynamodb:UpdateItem", "AuditTable.Arn"),
         ("dynamodb:GetItem", "DocumentsTable.Arn"),
         ("dynamodb:PutItem", "DocumentsTable.Arn"),
         ("dynamodb:UpdateItem", "DocumentsTable.Arn"),

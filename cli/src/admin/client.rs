@@ -8,7 +8,7 @@ use aws_sigv4::sign::v4;
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::Value;
 use shared::clock::{Clock as _, SystemClock};
-use shared::random::{OsRandom, Random as _};
+use shared::random::{OsRandom, Random};
 
 /// The service that the gateway checks signatures for.
 const SERVICE: &str = "execute-api";
@@ -168,7 +168,8 @@ impl Client {
     /// # Errors
     /// As [`Self::send`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, ApiError> {
-        let bytes: [u8; 16] = OsRandom.bytes().map_err(|error| ApiError::Sign(error.to_string()))?;
+        let bytes: [u8; 16] =
+            (&OsRandom as &dyn Random).bytes().map_err(|error| ApiError::Sign(error.to_string()))?;
         let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         self.send(Method::POST, path, Some(body), &[("idempotency-key", &key)]).await
     }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Ok(router(App {
             keys: start.keyring(&tables).await?,
             resolver: Arc::new(start.resolver(&tables, &copies)),
+            audit: AuditStore::new(tables.clone(), start.spread()),
             issuer: start.config.issuer,
             clock: start.clock,
             random: start.random,
@@ -26,7 +27,6 @@ fn main() -> ExitCode {
             tools: ToolStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables.clone())),
             registrations: RegistrationStore::new(tables.clone()),
-            audit: AuditStore::new(tables.clone(), start.spread()),
             replays: ReplayStore::new(tables.clone()),
             failures: Failures::new(FailureStore::new(tables)),
             client_keys: ClientKeySets::new(copies),
