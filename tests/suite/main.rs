@@ -19,6 +19,7 @@ mod logos;
 mod metadata_host;
 mod par;
 mod people;
+mod policy;
 mod refresh;
 mod register;
 mod revocation;
