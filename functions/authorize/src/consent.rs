@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::aws::{Approval, Changed, Introduction, PolicyInForce};
 use shared::client::id::ClientId;
-use shared::client::metadata::AuthMethod;
+use shared::client::metadata::{AuthMethod, GrantType};
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
 use shared::grant::{ClientProof, Code, Grant, PushedRequest, Stage};
@@ -201,12 +201,16 @@ impl Walk {
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
+        if let Some(block) = policy.policy.blocked.host(target.host()) {
+            return Err(PageError::from(Refusal::Blocked(block)).into());
+        }
+        // Before anything is parked: there is nothing to approve in a client that does not want this.
+        if !client.metadata.may_use(GrantType::AuthorizationCode) {
+            return Err(Stop::Redirect(target, RequestError::GrantType));
+        }
         if client.needs_approval {
             approval::park(app, session, &client).await?;
             return Err(PageError::from(Refusal::Pending(client.tool)).into());
-        }
-        if let Some(block) = policy.policy.blocked.host(target.host()) {
-            return Err(PageError::from(Refusal::Blocked(block)).into());
         }
         if !client.profile.redirect_kinds.contains(&target.kind()) {
             return Err(PageError::RedirectKind.into());

@@ -75,8 +75,8 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
-    (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
-    (GRANTS, &[Right::PutItem]),
+    (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::UpdateItem]),
+    (GRANTS, &[Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
     (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),

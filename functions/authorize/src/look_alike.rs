@@ -7,25 +7,24 @@ use unicode_security::confusable_detection::skeleton;
 /// A name shorter than this has too many neighbours for one letter more or less to mean anything.
 const NEAR_MISS_CHARS_MIN: usize = 5;
 
-/// A host, cut so that what somebody can own stands out.
+/// A host, with what somebody has registered told apart from what its owner may put in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostView {
-    /// What its owner may choose freely, with the dot after it.
-    pub(crate) subdomain: String,
-    /// The part that somebody has registered.
-    pub(crate) registrable: String,
+    /// The host in its ASCII form, whole.
+    pub(crate) host: String,
+    /// The registered domain that it is part of, where that is not the whole.
+    pub(crate) part_of: Option<String>,
     /// The same in its own alphabet, where it is one alphabet (CON-08).
     pub(crate) reads_as: Option<String>,
 }
 
 impl HostView {
-    /// Cuts up `host`, which is in its ASCII form.
+    /// Looks at `host`, which is in its ASCII form.
     pub(crate) fn new(host: &str) -> Self {
-        let registrable = psl::domain_str(host).unwrap_or(host);
-        let subdomain = host.strip_suffix(registrable).unwrap_or_default().to_owned();
+        let part_of = psl::domain_str(host).filter(|domain| *domain != host).map(str::to_owned);
         let unicode = unicode(host);
         let reads_as = (unicode != host && !mixes_scripts(&unicode)).then_some(unicode);
-        Self { subdomain, registrable: registrable.to_owned(), reads_as }
+        Self { host: host.to_owned(), part_of, reads_as }
     }
 }
 
@@ -132,18 +131,21 @@ mod tests {
     #[test]
     fn the_registrable_part_stands_out() {
         let view = HostView::new("a.b.example.co.uk");
-        assert_eq!((view.subdomain.as_str(), view.registrable.as_str()), ("a.b.", "example.co.uk"));
+        assert_eq!(
+            (view.host.as_str(), view.part_of.as_deref()),
+            ("a.b.example.co.uk", Some("example.co.uk"))
+        );
         let view = HostView::new("xn--mnchen-3ya.example");
         assert_eq!(view.reads_as.as_deref(), Some("münchen.example"));
-        assert_eq!(HostView::new("127.0.0.1").registrable, "127.0.0.1");
+        assert_eq!(HostView::new("example.com").part_of, None);
+        assert_eq!(HostView::new("127.0.0.1").part_of, None);
     }
 
     proptest::proptest! {
         #[test]
         fn judging_a_host_never_panics(host in "(xn--)?[a-z0-9.-]{0,60}") {
             let _ = look_alike(&host, &known());
-            let view = HostView::new(&host);
-            proptest::prop_assert_eq!(format!("{}{}", view.subdomain, view.registrable), host);
+            proptest::prop_assert_eq!(HostView::new(&host).host, host);
         }
     }
 }

@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     not_verified: "its own words, not verified by your organisation",
     name_withheld: "not shown until your administrator has approved the application",
     client_id: "Its identifier",
+    part_of: "part of",
     reads_as: "reads as",
     answer_goes_to: "Your answer goes to",
     this_computer: "this computer",

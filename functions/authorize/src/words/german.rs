@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     not_verified: "ihre eigenen Worte, von Ihrer Organisation nicht geprüft",
     name_withheld: "wird erst gezeigt, wenn Ihre Administration die Anwendung freigegeben hat",
     client_id: "Ihr Bezeichner",
+    part_of: "Teil von",
     reads_as: "liest sich als",
     answer_goes_to: "Ihre Antwort geht an",
     this_computer: "diesen Computer",

@@ -206,6 +206,7 @@ pub(crate) struct Words {
     pub(crate) not_verified: &'static str,
     pub(crate) name_withheld: &'static str,
     pub(crate) client_id: &'static str,
+    pub(crate) part_of: &'static str,
     pub(crate) reads_as: &'static str,
     pub(crate) answer_goes_to: &'static str,
     pub(crate) this_computer: &'static str,
