@@ -40,7 +40,7 @@ use crate::data::{DataFile, DataFileError};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
 use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
-use crate::seed::{PolicyChanges, Seed, SeedError};
+use crate::seed::{self, PolicyChanges, Seed, SeedError};
 use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
 
@@ -189,6 +189,9 @@ pub enum StartError {
     /// The policy that was asked for is not one.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// Tools and clients of the seed file cannot be entered.
+    #[error(transparent)]
+    SeedWrite(#[from] seed::WriteError),
     /// The policy cannot be read or stored.
     #[error("policy: {0}")]
     Policy(#[from] StoreError),
@@ -318,6 +321,9 @@ async fn router(
     let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
+    let tools = ToolStore::new(tables.clone());
+    let registrations = RegistrationStore::new(tables.clone());
+    seed::write(&config.policy.seed, &tools, &registrations, outside.clock.now()).await?;
     // After what a wrong switch can fail at: the first keys bind a data file to its issuer for good.
     let keys = Arc::new(keys(&tables, issuer, wrap, outside).await?);
 
@@ -333,7 +339,6 @@ async fn router(
     );
     let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
-    let tools = ToolStore::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
@@ -345,7 +350,6 @@ async fn router(
     let resolver = Arc::new(resolver);
     let replays = ReplayStore::new(tables.clone());
     let failures = token::Failures::new(FailureStore::new(tables.clone()));
-    let registrations = RegistrationStore::new(tables.clone());
     let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
     let grants = GrantStore::new(tables.clone());
     let [spread] = outside.random.bytes().unwrap_or_default();
@@ -473,6 +477,49 @@ mod tests {
 
     fn with_resource(resource: &str) -> PolicyChanges {
         PolicyChanges { resources: vec![resource.to_owned()], ..PolicyChanges::default() }
+    }
+
+    /// Tools and clients of the seed are entered once; a start that says the same changes nothing, one that says
+    /// something else changes that alone.
+    #[tokio::test]
+    async fn tools_and_clients_of_the_seed_are_entered_once() {
+        const SECRET: &str = "0123456789abcdef0123456789abcdef";
+        let folder = Folder::new();
+        let seed = |status: &str| {
+            let path = folder.path().join("seed.yaml");
+            let text = format!(
+                "tools: [{{id: files, name: Files, status: {status}}}]\nclients:\n  - {{client_id: files, tool: files, \
+                 redirect_uris: ['com.example.files:/cb'], secret: {SECRET}}}\n  \
+                 - {{client_id: 'https://vendor.example/client.json', tool: files}}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            PolicyChanges { seed: Seed::read(&path).unwrap(), ..PolicyChanges::default() }
+        };
+        let mut config = Config {
+            data: Some(folder.path().join("nameplate.db")),
+            issuer: Some(Issuer::parse("http://localhost:9000").unwrap()),
+            ..Config::default()
+        };
+        let mut seen = Vec::new();
+        for status in ["enabled", "enabled", "disabled"] {
+            config.policy = seed(status);
+            let running = run(&config).await.unwrap();
+            let tables = aws::DynamoDb::new(running.dynamodb().client(), DEFAULT_PREFIX.to_owned());
+            let id = shared::tool::ToolId::parse("files").unwrap();
+            let tool = ToolStore::new(tables.clone()).read(&id).await.unwrap().unwrap();
+            let mut clients = RegistrationStore::new(tables).of_tool(&id).await.unwrap();
+            clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
+            running.stop().await;
+            seen.push((tool, clients));
+        }
+        let [(first, clients), (again, clients_again), (disabled, _)] = seen.try_into().unwrap();
+        assert_eq!((first.status, first.revision), (shared::tool::Status::Enabled, 0));
+        assert_eq!((&again, &clients_again), (&first, &clients));
+        assert_eq!((disabled.status, disabled.revision), (shared::tool::Status::Disabled, 1));
+        let [issued, document] = clients.try_into().unwrap();
+        assert_eq!(issued.secrets.len(), 1);
+        assert!(!format!("{issued:?}").contains(SECRET), "stored as it is");
+        assert_eq!(document.metadata, None, "the document says it");
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ mod logos;
 mod metadata_host;
 mod par;
 mod people;
+mod policy;
 mod refresh;
 mod register;
 mod revocation;

@@ -86,6 +86,27 @@ impl ToolStore {
         answer.item.map(tool).transpose()
     }
 
+    /// Brings in a tool that has no registration yet.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn add(&self, new: &Tool) -> Result<Introduction, StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .put_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .set_item(Some(item(new)?))
+            .condition_expression("attribute_not_exists(id)")
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Introduction::New),
+            Err(error) if condition_failure(&error).is_some() => Ok(Introduction::Existed),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
     /// Brings in a tool together with its first registration: both or neither. Of any number of people
     /// who use an unknown tool at once, one gets [`Introduction::New`].
     ///
