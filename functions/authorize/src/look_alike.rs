@@ -21,7 +21,7 @@ pub(crate) struct HostView {
 impl HostView {
     /// Looks at `host`, which is in its ASCII form.
     pub(crate) fn new(host: &str) -> Self {
-        let part_of = psl::domain_str(host).filter(|domain| *domain != host).map(str::to_owned);
+        let part_of = Some(registrable(host)).filter(|domain| *domain != host).map(str::to_owned);
         let unicode = unicode(host);
         let reads_as = (unicode != host && !mixes_scripts(&unicode)).then_some(unicode);
         Self { host: host.to_owned(), part_of, reads_as }
@@ -30,7 +30,7 @@ impl HostView {
 
 /// What is suspicious about `host`, and which of `known` it resembles.
 pub(crate) fn look_alike<'a>(host: &str, known: &'a [String]) -> Option<(Warning, &'a str)> {
-    let ours = psl::domain_str(host).unwrap_or(host);
+    let ours = registrable(host);
     if known.iter().any(|known| known == ours || known == host) {
         return None;
     }
@@ -60,6 +60,12 @@ fn resembles(host: &str, registrable: &str, shown: &str, known: &str) -> bool {
     // The same name under another ending: `claude.example` is not `claude.ai`.
     let other_ending = || first_label(shown) == first_label(known);
     same_skeleton() || near() || borrowed() || other_ending()
+}
+
+/// The part that somebody has registered; the whole of an address, which is nobody's domain.
+fn registrable(host: &str) -> &str {
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    psl::domain_str(host).filter(|_| !is_address).unwrap_or(host)
 }
 
 fn first_label(domain: &str) -> &str {
