@@ -1,6 +1,6 @@
 # One word for each thing that is done often; each is one command that also works by itself.
 
-.PHONY: run demo test check interop ci
+.PHONY: run demo test check interop pages ci tools validate build deploy watch
 
 run: ## the server on http://127.0.0.1:9000, data in memory
 	cargo run -p local
@@ -17,5 +17,25 @@ check: ## what a reviewer would otherwise have to say: format, lints, documentat
 interop: ## real MCP clients
 	tests/interop/run
 
+pages: ## pictures of every page, into docs/pages
+	tests/browser/run --pages
+
 ci: ## all of it
 	.ci/run
+
+tools: ## cargo-lambda, sam, cfn-lint, checkov
+	infra/run tools
+
+validate: ## the template
+	infra/run validate
+
+ARCH ?= arm64
+build: ## the functions for Lambda; ARCH=x86_64 for the other kind
+	infra/run build $(ARCH)
+
+ENV ?= default
+deploy: ## target/lambda to an environment of samconfig.toml; PARAMETERS="DomainName=…"
+	infra/run deploy $(ENV) $(PARAMETERS)
+
+watch: ## the functions as Lambda runs them, on http://127.0.0.1:9000
+	tests/watch/run --serve

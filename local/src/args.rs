@@ -44,15 +44,36 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<Setting>,
 
+    /// Sign people in at this OpenID provider instead of by user name alone. `http://` on this machine only.
+    #[arg(long, value_name = "URL", requires_all = ["upstream_client_id", "upstream_client_secret_file"])]
+    pub upstream_issuer: Option<String>,
+
+    /// Our client identifier at the provider.
+    #[arg(long, value_name = "ID", requires = "upstream_issuer")]
+    pub upstream_client_id: Option<String>,
+
+    /// A file with our secret at the provider.
+    #[arg(long, value_name = "FILE", requires = "upstream_issuer")]
+    pub upstream_client_secret_file: Option<PathBuf>,
+
+    /// What to ask the provider for, if not `openid profile`.
+    #[arg(long, value_name = "SCOPES", requires = "upstream_issuer")]
+    pub upstream_scopes: Option<String>,
+
+    /// How people must have signed in there (`acr_values`).
+    #[arg(long, value_name = "ACR", requires = "upstream_issuer")]
+    pub upstream_acr_values: Option<String>,
+
     /// Play the whole story on free ports, with a client and a resource of its own, and exit.
     #[arg(long, conflicts_with_all = [
         "listen", "issuer", "data", "seed", "trust_ca", "resolve", "resource", "set", "dynamodb_only",
+        "upstream_issuer",
     ])]
     pub demo: bool,
 
     /// Start only the embedded DynamoDB, for `cargo lambda watch`.
     #[arg(long, conflicts_with_all = [
-        "listen", "issuer", "seed", "trust_ca", "resolve", "resource", "set",
+        "listen", "issuer", "seed", "trust_ca", "resolve", "resource", "set", "upstream_issuer",
     ])]
     pub dynamodb_only: bool,
 

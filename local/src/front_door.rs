@@ -13,13 +13,34 @@ use shared::oauth::Issuer;
 use tower::ServiceExt as _;
 use url::Url;
 
+/// The routers of all functions.
+#[derive(Clone, Debug)]
+pub struct Functions {
+    /// Of `admin`.
+    pub admin: Router,
+    /// Of `authorize`.
+    pub authorize: Router,
+    /// Of `register`.
+    pub register: Router,
+    /// Of `token`.
+    pub token: Router,
+}
+
 /// Sends each request to the function whose route table has its path, and unknown paths to `authorize`,
 /// whose 404 people may see.
-pub fn router(authorize: Router, token: Router, issuer: &Issuer, addr: SocketAddr) -> Router {
+pub fn router(functions: Functions, issuer: &Issuer, addr: SocketAddr) -> Router {
     let dispatch = move |request: Request| {
         let path = request.uri().path();
-        let is_token = token::ROUTES.iter().any(|(_, known)| *known == path);
-        let function = if is_token { token.clone() } else { authorize.clone() };
+        let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, known)| *known == path);
+        let function = if is_of(token::ROUTES) {
+            functions.token.clone()
+        } else if is_of(register::ROUTES) {
+            functions.register.clone()
+        } else if path.starts_with(admin::PREFIX) {
+            functions.admin.clone()
+        } else {
+            functions.authorize.clone()
+        };
         function.oneshot(request)
     };
     let hosts = Arc::new([authority(issuer), addr.to_string()]);
@@ -58,8 +79,11 @@ mod tests {
         let token = Router::new()
             .route("/token", get(|| async { StatusCode::CREATED }))
             .fallback(|| async { StatusCode::IM_A_TEAPOT });
+        let register = Router::new().route("/register", get(|| async { StatusCode::ACCEPTED }));
+        let admin = Router::new().fallback(|| async { StatusCode::ACCEPTED });
+        let functions = Functions { admin, authorize, register, token };
         let issuer = Issuer::parse("http://localhost:9000").unwrap();
-        let router = router(authorize, token, &issuer, "127.0.0.1:9000".parse().unwrap());
+        let router = router(functions, &issuer, "127.0.0.1:9000".parse().unwrap());
         let mut request = Request::builder().uri(uri);
         if let Some(host) = host {
             request = request.header(HOST, host);
@@ -72,6 +96,8 @@ mod tests {
         let host = Some("localhost:9000");
         assert_eq!(status("/authorize", host).await, StatusCode::OK);
         assert_eq!(status("/token", host).await, StatusCode::CREATED);
+        assert_eq!(status("/register", host).await, StatusCode::ACCEPTED);
+        assert_eq!(status("/admin/v1/tools/a", host).await, StatusCode::ACCEPTED);
         assert_eq!(status("/nothing", host).await, StatusCode::NOT_FOUND);
         assert_eq!(status("/token/more", host).await, StatusCode::NOT_FOUND);
     }

@@ -1,9 +1,18 @@
-//! Signing in without a password: a page that asks for a user name and says that it believes it.
+//! Signing in without a password: a page that asks for a user name and says that it believes it. Or, where
+//! the switches name one, at an OpenID provider, as production does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use askama::Template;
 use authorize::sign_in::{
     SignInAnswer, SignInError, SignInFuture, SignInRequest, SignInStep, User, UserAuthenticator,
 };
+use authorize::upstream::{OpenIdProvider, ProviderSetupError, SettingsError, UpstreamSettings};
+use shared::oauth::Issuer;
+use shared::random::Random;
+
+use crate::args::Args;
 
 /// The form's one field.
 pub const USER_NAME: &str = "user_name";
@@ -14,6 +23,65 @@ pub const USER_NAME_MAX: usize = 32;
 /// Believes whoever signs in. For a laptop only: this crate is linked into no function.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalSignIn;
+
+/// The provider that the switches name. The values are what production reads from its environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    variables: Vec<(&'static str, String)>,
+}
+
+/// The provider of the switches cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The file with the secret cannot be read.
+    #[error("--upstream-client-secret-file {}: {source}", .path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The settings are wrong.
+    #[error("upstream provider: {0}")]
+    Settings(#[from] SettingsError),
+    /// There is no HTTPS client.
+    #[error("upstream provider: {0}")]
+    Setup(#[from] ProviderSetupError),
+}
+
+impl Upstream {
+    /// What `args` say; reads the file with the secret.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Secret`] if it cannot be read.
+    pub fn from_args(args: &Args) -> Result<Option<Self>, UpstreamError> {
+        let Some(issuer) = &args.upstream_issuer else { return Ok(None) };
+        let mut variables = vec![("UPSTREAM_ISSUER", issuer.clone())];
+        if let Some(path) = &args.upstream_client_secret_file {
+            let secret = std::fs::read_to_string(path)
+                .map_err(|source| UpstreamError::Secret { path: path.clone(), source })?;
+            variables.push(("UPSTREAM_CLIENT_SECRET", secret));
+        }
+        for (name, value) in [
+            ("UPSTREAM_CLIENT_ID", &args.upstream_client_id),
+            ("UPSTREAM_SCOPES", &args.upstream_scopes),
+            ("UPSTREAM_ACR_VALUES", &args.upstream_acr_values),
+        ] {
+            variables.extend(value.clone().map(|value| (name, value)));
+        }
+        Ok(Some(Self { variables }))
+    }
+
+    /// The authenticator for the server with this `issuer`.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] if the settings are wrong.
+    pub fn open(&self, issuer: &Issuer, random: Arc<dyn Random>) -> Result<OpenIdProvider, UpstreamError> {
+        let get =
+            |name| self.variables.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
+        Ok(OpenIdProvider::new(UpstreamSettings::read(get, issuer)?, random)?)
+    }
+}
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authorize::sign_in::UserAuthenticator;
 use axum::Router;
+use axum::middleware::from_fn;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, StoreError, ToolStore,
+    self, AuditStore, DocumentStore, FailureStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring,
+    PolicyStore, RateStore,
+    RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -25,19 +28,21 @@ use shared::fetch::host::DevelopmentHost;
 use shared::jose::{KeyWrap, WrapError};
 use shared::oauth::Issuer;
 use shared::oauth::issuer::IssuerError;
+use shared::policy::ArnPattern;
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::admin_key::{self, AdminKey, AdminKeyError, LocalCaller};
 use crate::args::Args;
 use crate::data::{DataFile, DataFileError};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
-use crate::front_door;
+use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
 use crate::seed::{PolicyChanges, Seed, SeedError};
-use crate::sign_in::LocalSignIn;
+use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
 
 /// For how long a stop waits for requests that run: the longest honest one waits five seconds for a
@@ -59,6 +64,8 @@ pub struct Config {
     pub roots: Vec<CertificateDer<'static>>,
     /// Names on this machine that documents may be fetched from.
     pub development: Vec<DevelopmentHost>,
+    /// Where people sign in; by user name alone, if missing.
+    pub upstream: Option<Upstream>,
 }
 
 impl Default for Config {
@@ -71,6 +78,7 @@ impl Default for Config {
             policy: PolicyChanges::default(),
             roots: Vec::new(),
             development: Vec::new(),
+            upstream: None,
         }
     }
 }
@@ -79,7 +87,7 @@ impl Config {
     /// What the switches ask for; reads the files that they name.
     ///
     /// # Errors
-    /// [`StartError::Seed`] or [`StartError::Root`] naming the switch.
+    /// [`StartError::Seed`], [`StartError::Root`] or [`StartError::Upstream`] naming the switch.
     pub fn from_args(args: &Args) -> Result<Self, StartError> {
         let seed = args.seed.as_deref().map(Seed::read).transpose()?.unwrap_or_default();
         let mut roots = Vec::new();
@@ -101,6 +109,7 @@ impl Config {
             policy: PolicyChanges { seed, resources: args.resource.clone(), settings: args.set.clone() },
             roots,
             development: args.resolve.iter().map(|resolve| resolve.development_host().clone()).collect(),
+            upstream: Upstream::from_args(args)?,
         })
     }
 }
@@ -167,6 +176,9 @@ pub enum StartError {
     /// The wrapping key cannot be had.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The administrator's key pair cannot be had.
+    #[error(transparent)]
+    AdminKey(#[from] AdminKeyError),
     /// The keys in the data file are not for this issuer and this key file.
     #[error(
         "the keys in the data file belong to another issuer than {0}, or to another key file: use the --issuer and --listen it was made with, or a new --data file"
@@ -184,6 +196,9 @@ pub enum StartError {
     /// The system's signals cannot be listened for.
     #[error("signals: {0}")]
     Signal(#[source] io::Error),
+    /// The provider that signs people in cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The fetcher cannot be made.
     #[error("document fetcher: {0}")]
     Fetcher(#[from] GuardError),
@@ -194,6 +209,7 @@ pub enum StartError {
 pub struct Running {
     issuer: Issuer,
     addr: SocketAddr,
+    admin_key: AdminKey,
     dynamodb: DynamoDb,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
@@ -208,6 +224,11 @@ impl Running {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The key pair that administration requests are signed with.
+    pub fn admin_key(&self) -> &AdminKey {
+        &self.admin_key
     }
 
     /// Its DynamoDB.
@@ -246,8 +267,12 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         None => LocalKeyWrap::in_memory(outside.random.as_ref())?,
     };
     let wrap = Arc::new(wrap);
+    let admin_key = match &data {
+        Some(data) => AdminKey::in_file(&data.admin_key_path(), outside.random.as_ref())?,
+        None => AdminKey::generate(outside.random.as_ref())?,
+    };
     let dynamodb = DynamoDb::start(ANY_PORT, data).await?;
-    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap).await;
+    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap, &admin_key).await;
     let router = match started {
         Ok(router) => router,
         Err(error) => {
@@ -257,12 +282,13 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
     };
 
     let (stop, stopped) = oneshot::channel::<()>();
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async {
         // Sent or dropped: either way the owner wants no more.
         stopped.await.ok();
     });
     let serving = tokio::spawn(async move { serving.await });
-    Ok(Running { issuer, addr, dynamodb, stop, serving })
+    Ok(Running { issuer, addr, admin_key, dynamodb, stop, serving })
 }
 
 async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -284,7 +310,12 @@ async fn router(
     addr: SocketAddr,
     dynamodb: &DynamoDb,
     wrap: &Arc<LocalKeyWrap>,
+    admin_key: &AdminKey,
 ) -> Result<Router, StartError> {
+    let authenticator: Arc<dyn UserAuthenticator> = match &config.upstream {
+        Some(upstream) => Arc::new(upstream.open(issuer, Arc::clone(&outside.random))?),
+        None => Arc::new(LocalSignIn),
+    };
     let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
@@ -314,8 +345,29 @@ async fn router(
     );
     let resolver = Arc::new(resolver);
     let replays = ReplayStore::new(tables.clone());
+    let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let registrations = RegistrationStore::new(tables.clone());
-    let grants = GrantStore::new(tables);
+    let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
+    let grants = GrantStore::new(tables.clone());
+    let [spread] = outside.random.bytes().unwrap_or_default();
+    let audit = AuditStore::new(tables.clone(), spread);
+    let admin = admin::router(admin::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        callers: Arc::new(LocalCaller::new(admin_key.clone(), Arc::clone(&outside.clock))),
+        founders: ArnPattern::parse(admin_key::ARN).into_iter().collect(),
+        keys: Arc::clone(&keys),
+        key_store: KeyStore::new(tables.clone(), issuer.clone()),
+        wrap: Arc::clone(wrap) as Arc<dyn KeyWrap>,
+        tools: tools.clone(),
+        catalogue: Arc::default(),
+        registrations: registrations.clone(),
+        grants: grants.clone(),
+        governing: Governing::new(tables),
+        policies: Arc::clone(&policies),
+        audit: audit.clone(),
+    });
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -324,11 +376,23 @@ async fn router(
         grants: grants.clone(),
         records: records.clone(),
         tools: tools.clone(),
-        registrations,
+        registrations: registrations.clone(),
         policies: Arc::clone(&policies),
         resolver: Arc::clone(&resolver),
-        authenticator: Arc::new(LocalSignIn),
+        authenticator,
+        audit: audit.clone(),
     });
+    let register = register::router(register::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        keys: Arc::clone(&keys),
+        records: records.clone(),
+        registrations: registrations.clone(),
+        rates,
+        policies: Arc::clone(&policies),
+    })
+    .layer(from_fn(register::of_connection));
     let token = token::router(token::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -337,12 +401,15 @@ async fn router(
         grants,
         records,
         tools,
+        registrations,
         policies,
+        audit,
         replays,
+        failures,
         resolver,
         client_keys,
     });
-    Ok(front_door::router(authorize, token, issuer, addr))
+    Ok(front_door::router(Functions { admin, authorize, register, token }, issuer, addr))
 }
 
 async fn keys(

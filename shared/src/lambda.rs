@@ -11,18 +11,32 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::header::HOST;
+use axum::middleware::map_request;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use lambda_http::service_fn;
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{Adapter, service_fn};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::ServiceBuilder;
 
-use crate::aws::{self, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap};
+use crate::aws::{
+    self, DocumentStore, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap, RecordReader, ToolStore,
+};
+use crate::cimd::copies::Copies;
+use crate::cimd::documents::Documents;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::fetch::Fetcher;
 use crate::http::log;
+use crate::http::source::Source;
 use crate::jose::KeyWrap;
 use crate::random::{OsRandom, Random};
+use crate::resolver::Resolver;
 
 /// Why a function refuses to start. Only its text matters, and only to the log.
 pub type StartError = Box<dyn Error>;
@@ -48,6 +62,13 @@ impl Start {
     pub async fn tables(&self) -> DynamoDb {
         let client = aws::connect(self.config.dynamodb_endpoint.as_deref()).await;
         DynamoDb::new(client, self.config.table_prefix.clone())
+    }
+
+    /// A number by which processes spread over the chains of the audit trail. Without randomness all of them
+    /// write to one, which is slower and nothing else.
+    pub fn spread(&self) -> u8 {
+        let [spread] = self.random.bytes().unwrap_or_default();
+        spread
     }
 
     /// What wraps the keys.
@@ -78,6 +99,27 @@ impl Start {
         let function = self.config.require_fetch_function()?;
         Ok(Arc::new(InvokeFetcher::connect(function, Arc::clone(&self.clock)).await))
     }
+
+    /// What is known of strangers' URLs, and the way to know more.
+    ///
+    /// # Errors
+    /// As [`Self::fetcher`].
+    pub async fn copies(&self, tables: &DynamoDb) -> Result<Copies, ConfigError> {
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        Ok(Copies::new(clock, random, self.fetcher().await?, DocumentStore::new(tables.clone())))
+    }
+
+    /// Finds out who a client is. No development host is one here.
+    pub fn resolver(&self, tables: &DynamoDb, copies: &Copies) -> Resolver {
+        Resolver::new(
+            self.config.issuer.clone(),
+            Arc::clone(&self.clock),
+            Documents::new(copies.clone()),
+            RecordReader::new(tables.clone()),
+            ToolStore::new(tables.clone()),
+            Vec::new(),
+        )
+    }
 }
 
 /// Runs a function that answers API Gateway, until Lambda ends the process.
@@ -89,8 +131,38 @@ where
 {
     run(name, async move |config| {
         let router = start(config).await?;
-        Ok(async move { lambda_http::run(router).await })
+        let service = ServiceBuilder::new()
+            .map_request(|event: LambdaEvent<ApiGatewayV2httpRequest>| {
+                LambdaEvent::new(from_gateway(event.payload), event.context)
+            })
+            .service(Adapter::from(router.layer(map_request(with_source))));
+        Ok(async move { lambda_runtime::run(service).await })
     })
+}
+
+/// Notes the address that the gateway saw; whatever a header says about it is a stranger's word.
+async fn with_source(mut request: Request) -> Request {
+    if let Some(RequestContext::ApiGatewayV2(context)) = request.extensions().get()
+        && let Some(address) = context.http.source_ip.as_deref().and_then(|text| text.parse().ok())
+    {
+        request.extensions_mut().insert(Source::of(address));
+    }
+    request
+}
+
+/// What `http` refuses in a query; everything outside ASCII is encoded anyway.
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+
+/// Makes an event fit for the conversion that follows, which would panic over what a stranger can send: a
+/// query with characters that no query may have, or a host or scheme that make no URL. The host that
+/// counts is the gateway's own; no answer depends on what the client calls us.
+pub fn from_gateway(mut event: ApiGatewayV2httpRequest) -> LambdaRequest {
+    if let Some(query) = &mut event.raw_query_string {
+        *query = utf8_percent_encode(query, NOT_IN_QUERY).to_string();
+    }
+    event.headers.remove(HOST);
+    event.headers.remove("x-forwarded-proto");
+    LambdaRequest::ApiGatewayV2(event)
 }
 
 /// Runs a function that is invoked with one JSON event and answers with JSON, until Lambda ends the process.
@@ -105,9 +177,15 @@ where
     run(name, async move |config| {
         let handle = start(config).await?;
         Ok(async move {
-            let handler = |event: LambdaEvent<E>| {
-                let answering = handle(event.payload);
-                async move { Ok::<A, lambda_runtime::Error>(answering.await) }
+            let handler = |event: LambdaEvent<Value>| {
+                let answering = serde_json::from_value(event.payload).map(&handle);
+                async move {
+                    match answering {
+                        Ok(answering) => Ok::<A, lambda_runtime::Error>(answering.await),
+                        // The error would quote the event, and the runtime would log it (FM093).
+                        Err(_) => Err("the event is not understood".into()),
+                    }
+                }
             };
             lambda_runtime::run(service_fn(handler)).await
         })

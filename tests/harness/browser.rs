@@ -109,10 +109,10 @@ impl Browser {
         self.post("/consent", body).await
     }
 
-    /// Goes with `request` as far as the code, signed in already, approving.
+    /// Goes with `request` as far as the code, signed in already, approving if it is asked.
     pub async fn authorize(&mut self, request: &Request) -> String {
         let page = self.get(&request.path()).await;
-        let answer = self.decide(&page, "approve").await;
+        let answer = if page.status == 303 { page } else { self.decide(&page, "approve").await };
         let code = answer.redirect_param("code");
         assert!(!code.is_empty(), "{answer:?}");
         code

@@ -2,14 +2,18 @@
 //! it, and browsers and clients that talk to them through the front door.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails the test that uses it")]
 
+mod administrator;
 mod browser;
 mod client;
+mod provider;
 mod response;
 mod signer;
 mod world;
 
+pub use administrator::{Administrator, administrator_key, sign};
 pub use browser::Browser;
 pub use client::{CHALLENGE, CLIENT_ID, LOOPBACK_CLIENT_ID, Request, Tokens, VERIFIER, form, token_request};
+pub use provider::{ProviderDouble, ProviderKey, UPSTREAM_CLIENT_ID, basic_authorization};
 pub use response::Answer;
 pub use signer::Signer;
 pub use world::{ISSUER, Instance, RESOURCE, RESOURCE_SECRET, World, document, loopback_document, sha256};

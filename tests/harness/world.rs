@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use authorize::sign_in::UserAuthenticator;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 use http_body_util::BodyExt as _;
+use local::admin_key::{ARN, LocalCaller};
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, GrantStore, Introduction, KeyStore, Keyring, PolicyStore, RecordReader,
-    RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, DocumentStore, DynamoDb, FailureStore, Governing, GrantStore, Introduction, KeyStore, Keyring,
+    PolicyStore, RateStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -25,7 +27,7 @@ use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 use shared::oauth::Issuer;
-use shared::policy::Policy;
+use shared::policy::{Administration, ArnPattern, Policy};
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use shared::testing::calls::Calls;
@@ -34,6 +36,7 @@ use shared::testing::fetcher::ScriptedFetcher;
 use shared::tool::{Introduced, Mechanism, Status, Tool, ToolId};
 use tower::ServiceExt as _;
 
+use crate::administrator::administrator_key;
 use crate::client::{CLIENT_ID, LOOPBACK_CLIENT_ID};
 use crate::response::Answer;
 
@@ -55,8 +58,10 @@ pub struct World {
     /// What the metadata hosts answer; counts.
     pub fetcher: Arc<ScriptedFetcher>,
     embedded: Embedded,
+    authenticator: Arc<dyn UserAuthenticator>,
     /// What the keys are wrapped with; can be switched off.
     pub wrap: Arc<BreakableWrap>,
+    founders: Vec<ArnPattern>,
 }
 
 impl World {
@@ -79,7 +84,15 @@ impl World {
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
         assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
-        Self { clock, fetcher, embedded, wrap }
+        // Where a policy gives roles, they decide alone.
+        let founded = policy.administration == Administration::default();
+        let founders = if founded { vec![ArnPattern::parse(ARN).unwrap()] } else { Vec::new() };
+        Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap, founders }
+    }
+
+    /// From now on instances sign people in with `authenticator`.
+    pub fn sign_in_at(&mut self, authenticator: Arc<dyn UserAuthenticator>) {
+        self.authenticator = authenticator;
     }
 
     /// Another instance of the server: own memory, same database, its keys at hand.
@@ -143,7 +156,18 @@ impl World {
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             resolver: Arc::clone(&resolver),
-            authenticator: Arc::new(LocalSignIn),
+            audit: AuditStore::new(tables.clone(), 1),
+            authenticator: Arc::clone(&self.authenticator),
+        };
+        let register = register::App {
+            issuer: issuer.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            keys: Arc::clone(&keys),
+            records: records.clone(),
+            registrations: RegistrationStore::new(tables.clone()),
+            rates: Arc::new(register::Rates::new(RateStore::new(tables.clone()))),
+            policies: Arc::clone(&policies),
         };
         let token = token::App {
             issuer,
@@ -153,17 +177,41 @@ impl World {
             grants: GrantStore::new(tables.clone()),
             records,
             tools: ToolStore::new(tables.clone()),
+            registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
+            audit: AuditStore::new(tables.clone(), 2),
             replays: ReplayStore::new(tables.clone()),
+            failures: token::Failures::new(FailureStore::new(tables.clone())),
             resolver,
             client_keys: client_keys.clone(),
         };
+        let callers = LocalCaller::new(administrator_key(), Arc::clone(&self.clock) as Arc<dyn Clock>);
+        let admin = admin::App {
+            issuer: Issuer::parse(ISSUER).unwrap(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            random: Arc::new(OsRandom),
+            callers: Arc::new(callers),
+            founders: self.founders.clone(),
+            keys: Arc::clone(&keys),
+            key_store: KeyStore::new(tables.clone(), Issuer::parse(ISSUER).unwrap()),
+            wrap: Arc::clone(&self.wrap) as Arc<dyn KeyWrap>,
+            tools: ToolStore::new(tables.clone()),
+            catalogue: Arc::default(),
+            registrations: RegistrationStore::new(tables.clone()),
+            grants: GrantStore::new(tables.clone()),
+            governing: Governing::new(tables.clone()),
+            policies: Arc::clone(&policies),
+            audit: AuditStore::new(tables.clone(), 0),
+        };
         Instance {
+            admin: admin::router(admin),
             authorize: authorize::router(authorize),
+            register: register::router(register),
             token: token::router(token),
             calls,
             keys,
             policies,
+            dynamodb: self.embedded.client(),
             tables,
             documents,
             client_keys,
@@ -265,7 +313,9 @@ impl KeyWrap for BreakableWrap {
 /// One instance of the server.
 #[derive(Clone)]
 pub struct Instance {
+    admin: Router,
     authorize: Router,
+    register: Router,
     token: Router,
     /// What it sent to DynamoDB.
     pub calls: Calls,
@@ -273,6 +323,7 @@ pub struct Instance {
     pub keys: Arc<Keyring>,
     /// Its view of the policy.
     pub policies: Arc<PolicyStore>,
+    dynamodb: aws_sdk_dynamodb::Client,
     /// Its tables.
     pub tables: DynamoDb,
     /// Its metadata documents.
@@ -282,13 +333,30 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Its DynamoDB client, for tampering.
+    pub fn dynamodb_client(&self) -> aws_sdk_dynamodb::Client {
+        self.dynamodb.clone()
+    }
+
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.raw(request).await).await
+    }
+
+    /// As [`Self::send`], for an answer that is no text.
+    pub async fn raw(&self, request: Request<Body>) -> Response {
         let path = request.uri().path();
-        let router =
-            if token::ROUTES.iter().any(|(_, route)| *route == path) { &self.token } else { &self.authorize };
-        let response: Response = router.clone().oneshot(request).await.unwrap();
-        Answer::read(response).await
+        let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, route)| *route == path);
+        let router = if is_of(token::ROUTES) {
+            &self.token
+        } else if is_of(register::ROUTES) {
+            &self.register
+        } else if path.starts_with(admin::PREFIX) {
+            &self.admin
+        } else {
+            &self.authorize
+        };
+        router.clone().oneshot(request).await.unwrap()
     }
 
     /// `GET path`, without cookies, where the answer is no text.

@@ -23,6 +23,20 @@ async fn a_stranger_reads_nothing_writes_nothing_and_fetches_nothing() {
     assert_eq!(world.fetcher.fetched(), Vec::<String>::new());
 }
 
+/// What goes out side by side with the records: what the person allowed before. It takes no trip of its own.
+const BESIDE: &str = "Query";
+
+/// Side by side, either may be first.
+fn sorted(calls: &[String]) -> Vec<String> {
+    let mut sorted = calls.to_vec();
+    sorted.sort();
+    sorted
+}
+
+fn round_trips(calls: &[String]) -> usize {
+    calls.iter().filter(|call| *call != BESIDE).count()
+}
+
 /// DESIGN section 9, for a tool that is known and a document that is cached: authorize ≤ 2 reads and no
 /// write, consent 1 write, token 1 read + 1 write; the whole flow at most 5 round trips, a refresh adds no
 /// item. The policy, read at most every five seconds, is shared by all requests of an instance.
@@ -36,13 +50,13 @@ async fn the_code_flow_keeps_its_budget() {
 
     let page = browser.get(&Request::default().path()).await;
     let calls = instance.calls.take();
-    assert_eq!(calls, ["BatchGetItem"], "page");
-    let mut whole = calls.len();
+    assert_eq!(sorted(&calls), ["BatchGetItem", BESIDE], "page");
+    let mut whole = round_trips(&calls);
 
     let code = browser.decide(&page, "approve").await.redirect_param("code");
     let calls = instance.calls.take();
-    assert_eq!(calls, ["BatchGetItem", "PutItem"], "consent");
-    whole += calls.len();
+    assert_eq!(sorted(&calls), ["BatchGetItem", "PutItem", BESIDE], "consent");
+    whole += round_trips(&calls);
 
     let tokens = Tokens::of(&token_request(&instance, &code, &[]).await);
     let calls = instance.calls.take();
@@ -64,5 +78,6 @@ async fn the_first_consent_to_a_tool_costs_one_more_write() {
     let page = browser.get(&Request::default().path()).await;
     instance.calls.take();
     browser.decide(&page, "approve").await.assert_status(303);
-    assert_eq!(instance.calls.take(), ["BatchGetItem", "TransactWriteItems", "PutItem"]);
+    let calls = sorted(&instance.calls.take());
+    assert_eq!(calls, ["BatchGetItem", "PutItem", BESIDE, "TransactWriteItems"]);
 }

@@ -93,6 +93,11 @@ async fn refresh_with(instance: &Instance, tokens: &Tokens, more: &[(&str, &str)
     instance.post("/token", form(&pairs)).await
 }
 
+/// Redeems at an instance that has seen no failure yet: this is not about guessing.
+async fn elsewhere(keyed: &Keyed, code: &str, assertion: &str) -> Answer {
+    redeem_with(&keyed.world.instance().await, code, assertion).await
+}
+
 #[track_caller]
 fn assert_unauthenticated(answer: &Answer, why: &str) {
     assert_eq!(
@@ -186,7 +191,7 @@ async fn an_assertion_that_proves_nothing_is_refused_and_burns_nothing() {
     ];
     for (why, changes) in claims {
         let assertion = keyed.assertion_with(typed.clone(), changes);
-        assert_unauthenticated(&redeem_with(&keyed.instance, &code, &assertion).await, why);
+        assert_unauthenticated(&elsewhere(&keyed, &code, &assertion).await, why);
     }
     let other = Signer::new("ES256", "agent-1");
     let headers: &[(&str, Value)] = &[
@@ -203,7 +208,7 @@ async fn an_assertion_that_proves_nothing_is_refused_and_burns_nothing() {
     ];
     for (why, header) in headers {
         let assertion = keyed.assertion_with(header.clone(), &json!({}));
-        assert_unauthenticated(&redeem_with(&keyed.instance, &code, &assertion).await, why);
+        assert_unauthenticated(&elsewhere(&keyed, &code, &assertion).await, why);
     }
     // A key in the header, or behind a URL in it, is nobody's.
     let embedded = json!({
@@ -211,7 +216,7 @@ async fn an_assertion_that_proves_nothing_is_refused_and_burns_nothing() {
     });
     let claims = keyed.claims();
     let assertion = other.sign(embedded, &claims);
-    assert_unauthenticated(&redeem_with(&keyed.instance, &code, &assertion).await, "embedded key");
+    assert_unauthenticated(&elsewhere(&keyed, &code, &assertion).await, "embedded key");
     let good = keyed.assertion();
     let (message, _) = good.rsplit_once('.').unwrap();
     for (why, bent) in [
@@ -222,16 +227,16 @@ async fn an_assertion_that_proves_nothing_is_refused_and_burns_nothing() {
         ("empty", ".".to_owned()),
         ("too long", format!("{good}{}", "A".repeat(9000))),
     ] {
-        assert_unauthenticated(&redeem_with(&keyed.instance, &code, &bent).await, why);
+        assert_unauthenticated(&elsewhere(&keyed, &code, &bent).await, why);
     }
     // HMAC with the public key as secret: T25.
     let secret = jsonwebtoken::EncodingKey::from_secret(keyed.signer.jwk().to_string().as_bytes());
     let claims = keyed.claims();
     let forged = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &secret).unwrap();
-    assert_unauthenticated(&redeem_with(&keyed.instance, &code, &forged).await, "public key as secret");
+    assert_unauthenticated(&elsewhere(&keyed, &code, &forged).await, "public key as secret");
     assert_eq!(keyed.world.fetcher.fetched().iter().filter(|url| url.contains("evil")).count(), 0);
 
-    Tokens::of(&redeem_with(&keyed.instance, &code, &good).await);
+    Tokens::of(&elsewhere(&keyed, &code, &good).await);
 }
 
 /// T27, TR151, TR177: the assertion of one client does not redeem the code of another, and a `client_id`
@@ -420,7 +425,7 @@ async fn a_secret_in_the_header_authenticates_and_a_wrong_one_burns_nothing() {
 async fn a_secret_in_the_body_authenticates_and_one_in_the_uri_never() {
     let world = World::new().await;
     world
-        .register(SERVICE, Mechanism::Dynamic, service("client_secret_post", &json!({})), Some(SECRET))
+        .register(SERVICE, Mechanism::PreRegistered, service("client_secret_post", &json!({})), Some(SECRET))
         .await;
     let (instance, code) = service_code(&world).await;
     let named = [("client_id", SERVICE), ("client_secret", SECRET)];
@@ -437,7 +442,7 @@ async fn a_secret_in_the_body_authenticates_and_one_in_the_uri_never() {
         "undeclared",
     );
     let tokens = Tokens::of(&instance.post("/token", form(&[&pairs[..], &named[..]].concat())).await);
-    assert_eq!(tokens.claims()["registration"], "dynamic");
+    assert_eq!(tokens.claims()["registration"], "pre_registered");
     assert_eq!(tokens.claims()["tool_id"], "registered-agent");
 }
 
@@ -486,4 +491,76 @@ async fn a_token_says_which_tool_it_was_issued_to_and_how_sure_we_are() {
     ];
     let cli = Tokens::of(&instance.post("/token", form(&pairs)).await).claims();
     assert_eq!(cli["assurance"], "loopback");
+}
+
+/// T29, CAU-12: a key that was added at `jwks_uri` a minute ago is found, with one fetch; keys out of reach
+/// cost the client neither its code nor its assertion's chance.
+#[tokio::test]
+async fn a_key_that_was_just_added_is_fetched_and_an_outage_of_its_host_burns_nothing() {
+    const KEYS: &str = "https://agent.example.com/keys.json";
+    let mut keyed = Keyed::new("ES256").await;
+    let old = Signer::new("ES256", "old");
+    let changes = json!({"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": KEYS});
+    keyed.world.fetcher.answer(AGENT, &agent_document(&changes), None);
+    keyed.world.fetcher.fail(KEYS, shared::fetch::FetchError::Resolve);
+    let code = keyed.code().await;
+    let assertion = keyed.assertion();
+    let refused = redeem_with(&keyed.instance, &code, &assertion).await;
+    assert_eq!((refused.status.as_u16(), refused.error().as_str()), (503, "temporarily_unavailable"));
+    keyed.world.clock.advance(Duration::from_secs(50));
+    let set = |signers: &[&Signer]| {
+        json!({"keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>()}).to_string()
+    };
+    keyed.world.fetcher.answer(KEYS, &set(&[&old]), None);
+    let code = keyed.code().await;
+    let assertion = keyed.assertion();
+    assert_unauthenticated(&redeem_with(&keyed.instance, &code, &assertion).await, "not in the set");
+    keyed.world.fetcher.answer(KEYS, &set(&[&old, &keyed.signer]), None);
+    keyed.world.clock.advance(Duration::from_secs(61));
+    let code = keyed.code().await;
+    let before = keyed.world.fetcher.fetched().len();
+    let assertion = keyed.assertion();
+    Tokens::of(&redeem_with(&keyed.instance, &code, &assertion).await);
+    assert_eq!(keyed.world.fetcher.fetched().len(), before + 1);
+}
+
+/// CAU-04: guesses are counted for all instances together, by client and source; the client itself, from
+/// where it is, is never locked out, and a minute later nobody is.
+#[tokio::test]
+async fn guessing_is_stopped_where_it_comes_from() {
+    use shared::http::source::Source;
+
+    let world = World::new().await;
+    world
+        .register(SERVICE, Mechanism::PreRegistered, service("client_secret_post", &json!({})), Some(SECRET))
+        .await;
+    let (instance, code) = service_code(&world).await;
+    let elsewhere = world.instance().await;
+    let ask = async |instance: &Instance, address: &str, secret: &str| {
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("code_verifier", VERIFIER),
+            ("client_id", SERVICE),
+            ("client_secret", secret),
+        ];
+        let mut request = HttpRequest::post("/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form(&pairs)))
+            .unwrap();
+        request.extensions_mut().insert(Source::of(address.parse().unwrap()));
+        instance.send(request).await
+    };
+    for guess in 0..10 {
+        let instance = if guess % 2 == 0 { &instance } else { &elsewhere };
+        assert_unauthenticated(&ask(instance, "192.0.2.1", "guess").await, "counted");
+    }
+    // The instance that saw the tenth knows; the other one learns with one more.
+    ask(&instance, "192.0.2.1", "guess").await;
+    for instance in [&instance, &elsewhere] {
+        let refused = ask(instance, "192.0.2.1", SECRET).await;
+        refused.assert_status(429);
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() <= 60);
+    }
+    Tokens::of(&ask(&elsewhere, "198.51.100.7", SECRET).await);
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tests::{Browser, CLIENT_ID, ISSUER, Request, World, document, form, token_request};
 
-/// Q14: no is an answer.
+/// Q14, CON-10: no is an answer, and the program that waits for it gets it.
 #[tokio::test]
 async fn a_denial_reaches_the_client_and_ends_the_flow() {
     let world = World::new().await;
     let mut browser = Browser::signed_in(&world.instance().await, "ada").await;
-    let page = browser.get(&Request::default().path()).await;
+    let page = browser.get(&Request::loopback(4000).path()).await;
     let answer = browser.decide(&page, "deny").await;
     assert_eq!(answer.redirect_param("error"), "access_denied");
     assert_eq!(answer.redirect_param("iss"), ISSUER);

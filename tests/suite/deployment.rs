@@ -18,10 +18,13 @@ use tests::{Browser, CLIENT_ID, ISSUER, Request, Tokens, World, token_request};
 
 use crate::tidy::root;
 
-/// Every function with its routes and permissions.
-const FUNCTIONS: [(&str, &[(&str, &str)], &[Permission]); 4] = [
+/// A function: its name, its routes, its rights.
+type Function = (&'static str, &'static [(&'static str, &'static str)], &'static [Permission]);
+
+const FUNCTIONS: [Function; 5] = [
     ("authorize", authorize::ROUTES, authorize::PERMISSIONS),
     ("fetch", &[], fetch::PERMISSIONS),
+    ("register", register::ROUTES, register::PERMISSIONS),
     ("steward", &[], steward::PERMISSIONS),
     ("token", token::ROUTES, token::PERMISSIONS),
 ];
@@ -186,10 +189,22 @@ fn pairs(entries: &[(&str, &str)]) -> BTreeSet<(String, String)> {
 /// What a function says that it does to tables, as the template names them.
 fn declared(permissions: &[Permission]) -> BTreeSet<(String, String)> {
     let of = |(table, rights): &Permission| {
-        let resource = format!("{}.Arn", resource_name(table.name));
-        rights.iter().map(|right| (right.action().to_owned(), resource.clone())).collect::<Vec<_>>()
+        rights.iter().map(|right| named(right.action(), table.name)).collect::<Vec<_>>()
     };
     permissions.iter().flat_map(of).collect()
+}
+
+/// A right on a table as the template names it. What a function queries is an index, which has a name of
+/// its own to IAM.
+fn named(action: &str, table: &str) -> (String, String) {
+    let index = match (action, table) {
+        ("dynamodb:Query", "grants") => Some("by_subject"),
+        _ => None,
+    };
+    let resource = resource_name(table);
+    let resource =
+        index.map_or_else(|| format!("{resource}.Arn"), |index| format!("${{{resource}.Arn}}/index/{index}"));
+    (action.to_owned(), resource)
 }
 
 /// Invariant 11: a function is its permission list.
@@ -201,10 +216,10 @@ fn each_role_allows_what_its_function_does_and_nothing_else() {
         let mut expected = declared(permissions);
         expected.extend(pairs(&[("logs:CreateLogStream", &log), ("logs:PutLogEvents", &log)]));
         expected.extend(match function {
-            "authorize" => {
+            "authorize" | "token" => {
                 pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")])
             }
-            "token" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
+            "register" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
             "steward" => pairs(&[("kms:Encrypt", "WrappingKey.Arn")]),
             _ => BTreeSet::new(),
         });
@@ -271,11 +286,7 @@ fn every_alarm_has_a_runbook() {
 
 /// Rights in `used` on tables whose names begin with `prefix`, as the template names them.
 fn as_named(used: BTreeSet<(String, String)>, prefix: &str) -> BTreeSet<(String, String)> {
-    used.into_iter()
-        .map(|(action, table)| {
-            (action, format!("{}.Arn", resource_name(table.strip_prefix(prefix).unwrap())))
-        })
-        .collect()
+    used.into_iter().map(|(action, table)| named(&action, table.strip_prefix(prefix).unwrap())).collect()
 }
 
 /// Invariant 11, seen from the other side: what the functions do is what they say, all of it.
@@ -291,16 +302,53 @@ async fn the_functions_use_the_rights_that_they_name() {
 
         let instance = world.cold_instance();
         let tokens = Tokens::of(&token_request(&instance, &code, &[]).await);
-        tokens.refresh(&instance, CLIENT_ID).await.assert_status(200);
+        let tokens = Tokens::of(&tokens.refresh(&instance, CLIENT_ID).await);
         token.extend(instance.calls.take_rights());
         // Long enough for the next use of the tool to be worth noting.
         world.clock.advance(Duration::from_secs(2 * 60 * 60));
         let tokens = Tokens::of(&tokens.refresh(&instance, CLIENT_ID).await);
         tokens.refresh(&instance, CLIENT_ID).await.assert_status(200);
         token.extend(instance.calls.take_rights());
+        world.clock.advance(Duration::from_secs(2 * 60 * 60));
     }
-    assert_eq!(as_named(authorize, "test-"), declared(authorize::PERMISSIONS));
-    assert_eq!(as_named(token, "test-"), declared(token::PERMISSIONS));
+    let unused = |used, permissions| {
+        let (used, declared) = (as_named(used, "test-"), declared(permissions));
+        assert_eq!(used.difference(&declared).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+        declared.difference(&used).cloned().collect::<BTreeSet<_>>()
+    };
+    // Logos, registrations that made themselves, and ending a connection have stories of their own.
+    let registered = pairs(&[
+        ("dynamodb:BatchGetItem", "DocumentsTable.Arn"),
+        ("dynamodb:UpdateItem", "RegistrationsTable.Arn"),
+        ("dynamodb:UpdateItem", "GrantsTable.Arn"),
+    ]);
+    assert_eq!(unused(authorize, authorize::PERMISSIONS), registered);
+    // Confidential clients and proofs of possession have stories of their own.
+    let elsewhere = pairs(&[
+        ("dynamodb:GetItem", "DocumentsTable.Arn"),
+        ("dynamodb:PutItem", "DocumentsTable.Arn"),
+        ("dynamodb:UpdateItem", "DocumentsTable.Arn"),
+        ("dynamodb:PutItem", "ReplaysTable.Arn"),
+        ("dynamodb:UpdateItem", "FailuresTable.Arn"),
+        // So have registrations that made themselves.
+        ("dynamodb:UpdateItem", "RegistrationsTable.Arn"),
+    ]);
+    assert_eq!(unused(token, token::PERMISSIONS), elsewhere);
+}
+
+/// Idea behind the cap on the fetch function: being turned away by it is nobody's fault.
+#[tokio::test]
+async fn a_fetch_that_found_no_room_says_try_again_and_leaves_no_trace() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    world.fetcher.fail(CLIENT_ID, shared::fetch::FetchError::Busy);
+    let busy = browser.get(&Request::default().path()).await;
+    busy.assert_page(503);
+    assert!(!busy.header("retry-after").is_empty());
+    // No second has passed: the URL does not rest as it would after a failure of its host.
+    world.fetcher.answer(CLIENT_ID, &tests::document(CLIENT_ID), None);
+    browser.get(&Request::default().path()).await.assert_page(200);
 }
 
 struct Steward {

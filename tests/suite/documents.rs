@@ -604,13 +604,22 @@ async fn a_tool_whose_document_is_gone_is_withdrawn_after_a_day() {
 #[tokio::test]
 async fn a_critical_change_revokes_the_tools_grants_once() {
     let world = World::new().await;
-    let proved = changed(&[("dpop_bound_access_tokens", true.into())]);
-    world.fetcher.answer(CLIENT_ID, &proved, None);
+    // Its keys are optional, so its installations go on as public clients; losing all of them is critical.
+    let keyed = |x: &str| {
+        changed(&[
+            ("token_endpoint_auth_methods_supported", serde_json::json!(["none", "private_key_jwt"])),
+            (
+                "jwks",
+                serde_json::json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": x, "x": x, "y": "b"}]}),
+            ),
+        ])
+    };
+    world.fetcher.answer(CLIENT_ID, &keyed("first"), None);
     let mut alice = Browser::signed_in(&world.instance().await, "alice").await;
     let mut bob = Browser::signed_in(&world.instance().await, "bob").await;
     let before = [alice.tokens().await, bob.tokens().await];
     world.clock.advance(HOUR);
-    world.fetcher.answer(CLIENT_ID, &document(CLIENT_ID), None);
+    world.fetcher.answer(CLIENT_ID, &keyed("other"), None);
     // Both instances learn of it before either grants anything.
     alice.get(&Request::default().path()).await.assert_page(200);
     bob.get(&Request::default().path()).await.assert_page(200);

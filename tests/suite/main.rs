@@ -2,6 +2,8 @@
 //! and the source.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
+mod admin;
+mod audit;
 mod authorize;
 mod budgets;
 mod client_auth;
@@ -17,8 +19,12 @@ mod governance;
 mod keys;
 mod logos;
 mod metadata_host;
+mod par;
+mod people;
 mod refresh;
+mod register;
 mod revocation;
 mod tidy;
 mod token;
 mod tools;
+mod upstream;

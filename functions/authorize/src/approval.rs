@@ -16,10 +16,11 @@ use shared::seal::{Purpose, SealError};
 use shared::tool::{Introduced, Status, Tool, ToolId};
 
 use crate::App;
-use crate::consent::refuse_cross_site;
+use crate::consent::{bring_in, refuse_cross_site};
 use crate::error::{PageError, refuse};
-use crate::pages::PendingPage;
+use crate::pages::{Frame, PendingPage};
 use crate::session::Session;
+use crate::words::{Language, Message};
 
 /// Characters of a reason: a sentence or two for an administrator's listing.
 const REASON_CHARS_MAX: usize = 500;
@@ -32,7 +33,7 @@ pub(crate) async fn park(app: &App, session: &Session, client: &Client) -> Resul
     let name = client.metadata.client_name.clone();
     let tool = Tool::new(client.tool.clone(), name, Status::Pending, introduced.clone());
     let registration = Registration::new(client.id.clone(), client.tool.clone(), introduced, None);
-    app.tools.introduce(&tool, &registration).await?;
+    bring_in(app, client, &tool, &registration).await?;
     Ok(())
 }
 
@@ -50,15 +51,17 @@ pub(crate) fn pending(app: &App, session: &Session, tool: &ToolId) -> Response {
         .map_err(|_| SealError::Key)
         .and_then(|plain| app.keys.current().seal.seal(Purpose::Form, &plain, app.random.as_ref()));
     match sealed {
-        Ok(form) => shown(&PendingPage { tool: tool.as_str(), form: Some(&form), limit: REASON_CHARS_MAX }),
+        Ok(form) => shown(app, tool, Some(&form)),
         Err(error) => refuse(app, error.into()),
     }
 }
 
-fn shown(content: &PendingPage<'_>) -> Response {
+fn shown(app: &App, tool: &ToolId, form: Option<&str>) -> Response {
+    let (title, text) = Language::current().message(Message::ToolPending);
+    let frame = Frame::current(app);
+    let content = PendingPage { frame, title, text, tool: tool.as_str(), form, limit: REASON_CHARS_MAX };
     let response = page(StatusCode::FORBIDDEN, content.html(), None);
-    Note { reason: Some(format!("the tool {} is pending", content.tool)), ..Note::new("tool_pending") }
-        .on(response)
+    Note { reason: Some(format!("the tool {tool} is pending")), ..Note::new("tool_pending") }.on(response)
 }
 
 /// `POST /reason`: why somebody wants a pending tool.
@@ -91,5 +94,5 @@ async fn take(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response, P
     if !reason.trim().is_empty() {
         app.tools.give_reason(&form.tool, reason.trim()).await?;
     }
-    Ok(shown(&PendingPage { tool: form.tool.as_str(), form: None, limit: REASON_CHARS_MAX }))
+    Ok(shown(app, &form.tool, None))
 }

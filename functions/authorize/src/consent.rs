@@ -2,6 +2,7 @@
 //! decision.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -13,36 +14,42 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::aws::{Approval, Changed, Introduction, PolicyInForce};
 use shared::client::id::ClientId;
-use shared::client::metadata::AuthMethod;
+use shared::client::metadata::{AuthMethod, GrantType};
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
-use shared::grant::{ClientProof, Code, Evidence, Grant, PushedRequest, Stage};
+use shared::grant::{ClientProof, Code, Grant, PushedRequest, Stage};
 use shared::http::log::Note;
-use shared::http::page::page;
+use shared::http::page::{page, see_other};
+use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, Params};
 use shared::policy::Authentication;
 use shared::resolver::{Client, Refusal};
 use shared::seal::Purpose;
-use shared::tool::{Ceiling, Introduced, Status, Tool, ToolId};
+use shared::tool::{Ceiling, Introduced, Mechanism, Status, Tool, ToolId};
 
 use crate::App;
+use crate::account;
 use crate::approval;
-use crate::error::{PageError, refuse, refuse_client};
+use crate::ask::{evidence, present};
+use crate::error::{PageError, refuse, refuse_as, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
-use crate::pages::ConsentPage;
+use crate::pages::{Frame, MessagePage};
+use crate::record::record;
 use crate::redirect::RedirectTarget;
+use crate::remember::{Earlier, Same, union};
 use crate::request::{AuthorizationRequest, RequestError};
 use crate::session::Session;
 use crate::sign_in;
+use crate::words::{Language, Message};
 
-/// The authentication methods of the token endpoint that a profile leaves (GOV-03).
+/// The authentication methods that a profile leaves (GOV-03).
 fn methods(authentication: Authentication) -> Vec<AuthMethod> {
     let proves = |method: &AuthMethod| match authentication {
         Authentication::Optional => true,
         Authentication::Required => *method != AuthMethod::None,
         Authentication::Keys => *method == AuthMethod::PrivateKeyJwt,
     };
-    AuthMethod::SUPPORTED.into_iter().filter(proves).collect()
+    AuthMethod::SUPPORTED.iter().copied().filter(proves).collect()
 }
 
 /// `GET /authorize` (OAuth 2.1 §4.1.1). A stranger gets as far as the sign-in: no database, no fetch.
@@ -101,6 +108,10 @@ pub(crate) async fn show(
 
 async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) -> Response {
     let Some(flow) = flows.get(id).cloned() else { return refuse(app, PageError::FlowGone) };
+    if flow.is_to_account() {
+        flows.end(id);
+        return flows.attach(app, see_other(account::PATH));
+    }
     let session = Session::read(app, headers).filter(|session| flow.accepts_session(session.signed_in_at));
     let Some(session) = session else {
         if flow.prompts("none") {
@@ -110,10 +121,30 @@ async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) ->
         return sign_in::begin(app, flows, id).await;
     };
     let response = match Walk::through(app, &flow, &session, None).await {
-        Ok(walk) => present(app, id, &flow, &session, &walk, false),
-        Err(stop) => stop.answer(app, &session, flow.get("client_id")),
+        Ok(walk) => answer_or_ask(app, id, &flow, &session, &walk).await,
+        Err(stop) => stop.answer(app, &session, flow.get("client_id")).await,
     };
     flows.attach(app, response)
+}
+
+/// Answers for the person if they have said yes to the very same before (AUT-29), or asks them.
+async fn answer_or_ask(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk) -> Response {
+    let may = walk.policy.policy.consent.remember && walk.client.profile.remember_consent;
+    if may && !flow.prompts("consent") {
+        match walk.earlier.covers(app, session, &walk.client, &walk.request.scope).await {
+            Ok(Some(grant)) => {
+                let approved = approve(app, id, session, walk, Some(&grant)).await;
+                return approved.unwrap_or_else(|error| refuse(app, error));
+            }
+            Ok(None) => {}
+            Err(error) => return refuse(app, error),
+        }
+    }
+    if flow.prompts("none") {
+        let (code, description) = RequestError::ConsentRequired.wire();
+        return walk.target.fail(code, description);
+    }
+    present(app, id, flow, session, walk, false)
 }
 
 /// Where the walk through a request's checks ended early.
@@ -129,10 +160,13 @@ impl<E: Into<PageError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
+    async fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
         match self {
             Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
-            Self::Page(error) => refuse_client(app, error, client_id),
+            Self::Page(error) => {
+                let reference = record(app, session, &error, client_id).await;
+                refuse_as(app, error, client_id, reference)
+            }
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
                 target.fail(code, description)
@@ -142,13 +176,15 @@ impl Stop {
 }
 
 /// Everything that is known once every check has passed.
-struct Walk {
-    policy: Arc<PolicyInForce>,
-    client: Client,
-    target: RedirectTarget,
-    request: AuthorizationRequest,
+pub(crate) struct Walk {
+    pub(crate) policy: Arc<PolicyInForce>,
+    pub(crate) client: Client,
+    pub(crate) target: RedirectTarget,
+    pub(crate) request: AuthorizationRequest,
+    /// What the person allowed this client before.
+    pub(crate) earlier: Earlier,
     /// Digest of the client's logo, where it is to be shown.
-    logo: Option<String>,
+    pub(crate) logo: Option<String>,
 }
 
 impl Walk {
@@ -160,17 +196,25 @@ impl Walk {
             .map_err(PageError::from)?;
         let redirect_uri = flow.get("redirect_uri").ok_or(PageError::RedirectUriMissing)?;
         let policy = app.policies.current(app.clock.as_ref()).await.map_err(PageError::from)?;
-        let client =
-            app.resolver.resolve(&client_id, &policy.policy, shown).await.map_err(PageError::from)?;
+        // Side by side: together they take one round trip.
+        let (client, connections) = tokio::join!(
+            app.resolver.resolve(&client_id, &policy.policy, shown),
+            app.grants.connections_with(&session.subject, client_id.as_str()),
+        );
+        let client = client.map_err(PageError::from)?;
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
+        if let Some(block) = policy.policy.blocked.host(target.host()) {
+            return Err(PageError::from(Refusal::Blocked(block)).into());
+        }
+        // Before anything is parked: there is nothing to approve in a client that does not want this.
+        if !client.metadata.may_use(GrantType::AuthorizationCode) {
+            return Err(Stop::Redirect(target, RequestError::GrantType));
+        }
         if client.needs_approval {
             approval::park(app, session, &client).await?;
             return Err(PageError::from(Refusal::Pending(client.tool)).into());
-        }
-        if let Some(block) = policy.policy.blocked.host(target.host()) {
-            return Err(PageError::from(Refusal::Blocked(block)).into());
         }
         if !client.profile.redirect_kinds.contains(&target.kind()) {
             return Err(PageError::RedirectKind.into());
@@ -179,18 +223,16 @@ impl Walk {
         if !ceiling.allows_groups(&session.groups) {
             return Err(PageError::GroupNotAllowed.into());
         }
+        let by_profile = Ceiling { scopes: client.profile.scope_ceiling.clone(), ..Ceiling::default() };
+        let ceilings = [&ceiling, &by_profile];
         let request = AuthorizationRequest::read(
             flow,
             &client.metadata,
             &policy.policy,
-            &[&ceiling, &Ceiling { scopes: client.profile.scope_ceiling.clone(), ..Ceiling::default() }],
+            &ceilings,
             &methods(client.profile.authentication),
         );
         let request = match request {
-            Ok(request) if flow.prompts("none") => {
-                let _ = request;
-                return Err(Stop::Redirect(target, RequestError::ConsentRequired));
-            }
             Ok(request) => request,
             Err(error) => return Err(Stop::Redirect(target, error)),
         };
@@ -199,11 +241,24 @@ impl Walk {
             None => app.resolver.logo(&client, &policy.policy).await,
             Some(_) => None,
         };
-        Ok(Self { policy, client, target, request, logo })
+        let same = Same {
+            redirect_uri: target.uri(),
+            resource: &request.resource.resource,
+            document_digest: client.digest.as_deref(),
+        };
+        let earlier = Earlier::new(connections?, same);
+        Ok(Self {
+            policy,
+            client,
+            target,
+            request: keep_what_was_granted(request, &earlier, &ceilings),
+            earlier,
+            logo,
+        })
     }
 
     /// What the person is asked to approve, in a form that can be compared.
-    fn question(&self) -> Question {
+    pub(crate) fn question(&self) -> Question {
         Question {
             client_id: self.client.id.as_str().to_owned(),
             document_digest: self.client.digest.clone(),
@@ -211,6 +266,16 @@ impl Walk {
             resource: self.request.resource.resource.clone(),
             scope: self.request.scope.to_string(),
         }
+    }
+
+    /// CON-10: whether the client may be told at once that the person said no. A program on the person's own
+    /// device waits for it and nobody is lured anywhere. A web site gets it if an administrator or the
+    /// person knows the application; from any other the person goes back by a link, if they want to.
+    fn trusts_redirect(&self) -> bool {
+        !self.target.is_web()
+            || self.client.mechanism == Mechanism::PreRegistered
+            || self.client.record.as_ref().is_some_and(|tool| tool.reviewed.is_some())
+            || self.earlier.is_known_here()
     }
 
     /// What the client will have to prove at the token endpoint.
@@ -224,15 +289,28 @@ impl Walk {
             dpop_jkt: self.request.dpop_jkt.clone(),
         }
     }
+}
 
-    fn client_name(&self) -> Option<&str> {
-        self.client.metadata.client_name.as_deref()
+/// Step-up: who asks for more gets the more on top of what there is. The token of the new grant is then good
+/// for everything that the one it replaces was good for.
+fn keep_what_was_granted(
+    mut request: AuthorizationRequest,
+    earlier: &Earlier,
+    ceilings: &[&Ceiling],
+) -> AuthorizationRequest {
+    let granted = ceilings
+        .iter()
+        .fold(earlier.scope(), |scope, ceiling| ceiling.narrow(&scope))
+        .filter(|token| token == OFFLINE_ACCESS || request.resource.has_scope(token));
+    if !request.scope.is_subset(&granted) {
+        request.scope = union([&request.scope, &granted]);
     }
+    request
 }
 
 /// What was asked; a decision on anything else does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Question {
+pub(crate) struct Question {
     client_id: String,
     document_digest: Option<String>,
     redirect_uri: String,
@@ -242,56 +320,12 @@ struct Question {
 
 /// The hidden part of the consent form, sealed: bound to flow, session, and question.
 #[derive(Serialize, Deserialize)]
-struct ConsentForm {
-    flow: String,
-    session: String,
-    question: Question,
+pub(crate) struct ConsentForm {
+    pub(crate) flow: String,
+    pub(crate) session: String,
+    pub(crate) question: Question,
     /// The metadata document, which may be one that must not be stored (CAC-08).
-    document: Option<String>,
-}
-
-fn present(app: &App, id: FlowId, flow: &Flow, session: &Session, walk: &Walk, changed: bool) -> Response {
-    let form = ConsentForm {
-        flow: id.to_string(),
-        session: session.id.clone(),
-        question: walk.question(),
-        document: walk.client.document.clone(),
-    };
-    let sealed = serde_json::to_vec(&form)
-        .map_err(|_| shared::seal::SealError::Key)
-        .and_then(|plain| app.keys.current().seal.seal(Purpose::Form, &plain, app.random.as_ref()));
-    let sealed = match sealed {
-        Ok(sealed) => sealed,
-        Err(error) => return refuse(app, error.into()),
-    };
-    let resource = &walk.request.resource;
-    let scopes: Vec<String> = resource
-        .scopes
-        .iter()
-        .filter(|scope| walk.request.scope.contains(&scope.name))
-        .map(
-            |scope| if scope.description.is_empty() { scope.name.clone() } else { scope.description.clone() },
-        )
-        .collect();
-    let html = ConsentPage {
-        client_host: walk.client.host.as_deref(),
-        client_name: walk.client_name(),
-        logo: walk.logo.as_deref(),
-        redirect_host: walk.target.host(),
-        loopback: walk.target.is_loopback(),
-        resource_name: &resource.display_name(),
-        resource_host: &resource.id().map(|id| id.host()).unwrap_or_default(),
-        scopes: &scopes,
-        refreshable: walk.request.refreshable,
-        user_name: &session.name,
-        flow: &id.to_string(),
-        form: &sealed,
-        changed,
-    }
-    .html();
-    let Some(html) = html else { return refuse(app, shared::seal::SealError::Key.into()) };
-    let note = Note::new("consent_shown").client(flow.get("client_id").unwrap_or_default());
-    note.on(page(StatusCode::OK, html, Some(&walk.target.form_action())))
+    pub(crate) document: Option<String>,
 }
 
 /// `POST /consent`: the decision.
@@ -320,18 +354,40 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     }
     let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
         Ok(walk) => walk,
-        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id"))),
+        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id")).await),
     };
     let response = match params.get("decision") {
         Some("approve") if walk.question() != form.question => {
             return Ok(flows.attach(app, present(app, id, &flow, &session, &walk, true)));
         }
-        Some("approve") => approve(app, id, &session, &walk).await?,
-        Some("deny") => walk.target.fail(AuthorizationErrorCode::AccessDenied, "the person said no"),
+        Some("approve") => approve(app, id, &session, &walk, None).await?,
+        Some("deny") if walk.trusts_redirect() => {
+            walk.target.fail(AuthorizationErrorCode::AccessDenied, DENIED)
+        }
+        Some("deny") => stay(app, &walk),
         _ => return Err(PageError::FormInvalid),
     };
     flows.end(id);
     Ok(flows.attach(app, response))
+}
+
+const DENIED: &str = "the person said no";
+
+/// The page after a no to an application that nobody here vouches for.
+fn stay(app: &App, walk: &Walk) -> Response {
+    let (title, text) = Language::current().message(Message::Denied);
+    let link = walk.target.failure_link(AuthorizationErrorCode::AccessDenied, DENIED);
+    let html = MessagePage {
+        frame: Frame::current(app),
+        title,
+        text,
+        reference: None,
+        client_id: None,
+        retry: None,
+        back: Some((walk.target.host(), &link)),
+    }
+    .html();
+    Note::new("access_denied").client(walk.client.id.as_str()).on(page(StatusCode::OK, html, None))
 }
 
 /// A form of ours comes from our own page. The sealed part already proves it; the browser's own word
@@ -347,7 +403,14 @@ pub(crate) fn refuse_cross_site(app: &App, headers: &HeaderMap) -> Result<(), Pa
     if site_is_ours { Ok(()) } else { Err(PageError::CrossSite) }
 }
 
-async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Result<Response, PageError> {
+/// Makes the grant. `remembered` is the earlier grant that stands for an answer, if the person was not asked.
+async fn approve(
+    app: &App,
+    id: FlowId,
+    session: &Session,
+    walk: &Walk,
+    remembered: Option<&Grant>,
+) -> Result<Response, PageError> {
     let now = app.clock.now();
     let (tool, tool_epoch) = introduce(app, session, &walk.client, now).await?;
     let lifetimes = walk.policy.policy.lifetimes_for(&walk.client.profile);
@@ -367,12 +430,7 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
         refreshable: walk.request.refreshable,
         profile: walk.client.profile.name.clone(),
         approved_at: now,
-        evidence: Evidence {
-            client_name: walk.client_name().map(str::to_owned),
-            client_host: walk.client.host.clone(),
-            redirect_host: walk.target.host().to_owned(),
-            policy_version: walk.policy.version,
-        },
+        evidence: evidence(walk, remembered),
         stage: Stage::Approved { code_expires_at: now.plus(lifetimes.code()) },
     };
     // Minted before the write: a failure here leaves no grant that nobody can redeem.
@@ -394,6 +452,27 @@ async fn approve(app: &App, id: FlowId, session: &Session, walk: &Walk) -> Resul
     }
 }
 
+/// For how long a registration that made itself lives on from now.
+async fn idle(app: &App) -> Result<Duration, PageError> {
+    Ok(app.policies.current(app.clock.as_ref()).await?.policy.registration.idle())
+}
+
+/// Brings in a tool with the client's registration: the one that the client made itself before, or a new one.
+pub(crate) async fn bring_in(
+    app: &App,
+    client: &Client,
+    new: &Tool,
+    registration: &Registration,
+) -> Result<Introduction, PageError> {
+    Ok(match &client.registration {
+        Some(known) if known.mechanism == Mechanism::Dynamic => {
+            let ends_at = new.introduced.at.plus(idle(app).await?);
+            app.tools.introduce_registered(new, known, ends_at).await?
+        }
+        Some(_) | None => app.tools.introduce(new, registration).await?,
+    })
+}
+
 /// The tool and epoch that a grant is made under. The first consent to an unknown tool brings in tool and
 /// registration; somebody else may do the same at this moment, and an administrator may have disabled it
 /// meanwhile, so what is there counts.
@@ -410,12 +489,15 @@ async fn introduce(
             app.registrations.add(&registration, now).await?;
         }
         app.tools.note_use(record, now).await?;
+        if let Some(known) = &client.registration {
+            app.registrations.note_use(known, now, idle(app).await?).await?;
+        }
         return Ok((record.id.clone(), record.epoch));
     }
     let mut new =
         Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
     new.last_used_at = Some(now);
-    if app.tools.introduce(&new, &registration).await? == Introduction::New {
+    if bring_in(app, client, &new, &registration).await? == Introduction::New {
         return Ok((new.id, new.epoch));
     }
     let mut found = app.records.tools(&client.tool).await?;

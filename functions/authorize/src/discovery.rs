@@ -11,6 +11,7 @@ use shared::http::json_with_cache;
 use shared::http::log::Note;
 use shared::jose::CLIENT_ALGORITHMS;
 use shared::oauth::server_metadata::ServerMetadata;
+use shared::policy::RegistrationMode;
 
 use crate::App;
 
@@ -26,6 +27,10 @@ pub(crate) async fn metadata(State(app): State<Arc<App>>) -> Response {
             let scopes = policy.policy.scopes_supported();
             let methods = AuthMethod::SUPPORTED.map(AuthMethod::as_str);
             let metadata = ServerMetadata::new(&app.issuer, scopes, resources, &methods, &CLIENT_ALGORITHMS);
+            let metadata = match policy.policy.registration.mode {
+                RegistrationMode::Off => metadata,
+                RegistrationMode::On | RegistrationMode::Token => metadata.with_registration(&app.issuer),
+            };
             json_with_cache(StatusCode::OK, &metadata, CACHE_CONTROL)
         }
         Err(error) => {

@@ -72,6 +72,12 @@ pub(crate) struct Flow {
     began_at: Timestamp,
     /// What the sign-in asked to remember; present while a sign-in is under way.
     remembered: Option<String>,
+    /// When the person said that they are somebody else: only a later sign-in will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    again_since: Option<Timestamp>,
+    /// Leads to the account page instead of to a client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    account: bool,
 }
 
 impl Flow {
@@ -81,7 +87,24 @@ impl Flow {
             .flat_map(|name| params.all(name).map(|value| ((*name).to_owned(), value.to_owned())))
             .collect();
         let repeated = params.refuse_repeated().err().map(|repeated| repeated.0);
-        Self { params: known, repeated, began_at: now, remembered: None }
+        Self { params: known, repeated, began_at: now, remembered: None, again_since: None, account: false }
+    }
+
+    /// A sign-in that leads to the account page.
+    pub(crate) fn to_account(now: Timestamp) -> Self {
+        Self {
+            params: Vec::new(),
+            repeated: None,
+            began_at: now,
+            remembered: None,
+            again_since: None,
+            account: true,
+        }
+    }
+
+    /// Whether it leads to the account page.
+    pub(crate) fn is_to_account(&self) -> bool {
+        self.account
     }
 
     /// The value of `name`, unless absent or ambiguous.
@@ -109,7 +132,7 @@ impl Flow {
 
     /// `prompt=login` (OpenID Connect Core §3.1.2.1).
     pub(crate) fn needs_fresh_sign_in(&self) -> bool {
-        self.prompts("login")
+        self.again_since.is_some() || self.prompts("login")
     }
 
     pub(crate) fn prompts(&self, value: &str) -> bool {
@@ -118,7 +141,7 @@ impl Flow {
 
     /// Whether a session that began at `signed_in_at` will do for this flow.
     pub(crate) fn accepts_session(&self, signed_in_at: Timestamp) -> bool {
-        !self.needs_fresh_sign_in() || signed_in_at >= self.began_at
+        !self.needs_fresh_sign_in() || signed_in_at >= self.again_since.unwrap_or(self.began_at)
     }
 }
 
@@ -174,6 +197,11 @@ impl Flows {
     /// The sign-in is over; its answer cannot be given a second time.
     pub(crate) fn forget(&mut self, id: FlowId) {
         self.change(id, |flow| flow.remembered = None);
+    }
+
+    /// Asks for another sign-in, whoever is signed in now.
+    pub(crate) fn ask_again(&mut self, id: FlowId, now: Timestamp) {
+        self.change(id, |flow| flow.again_since = Some(now));
     }
 
     /// The flow is over.

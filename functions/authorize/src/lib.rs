@@ -3,17 +3,25 @@
 //! The order of work (AUT-26, FET-01): parse and refuse duplicates → sign in → resolve the client →
 //! prove the redirect URI → from here errors may redirect → the rest of the request → consent → code.
 
+mod account;
+mod adoption;
 mod approval;
+mod ask;
 mod consent;
 mod discovery;
 mod error;
 mod flow;
 mod logo;
+mod look_alike;
 mod pages;
+mod record;
 mod redirect;
+mod remember;
 mod request;
 mod session;
 pub mod sign_in;
+pub mod upstream;
+mod words;
 
 use std::sync::Arc;
 
@@ -21,8 +29,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
+use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::{AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
 use shared::http::log::remember_route;
@@ -54,6 +62,8 @@ pub struct App {
     pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Records what signed-in people are refused.
+    pub audit: AuditStore,
     /// Finds out who a client is.
     pub resolver: Arc<Resolver>,
     /// Signs people in.
@@ -68,11 +78,12 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
+    (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::UpdateItem]),
-    (GRANTS, &[Right::PutItem]),
+    (GRANTS, &[Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
-    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (TOOLS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
 ];
 
@@ -81,10 +92,14 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", path::AUTHORIZE),
     ("GET", "/consent"),
     ("POST", "/consent"),
+    ("GET", account::PATH),
+    ("POST", account::PATH),
+    ("GET", "/sign-in/again"),
     ("POST", "/reason"),
     ("GET", "/sign-in/callback"),
     ("POST", "/sign-in/callback"),
     ("GET", "/style.css"),
+    ("GET", "/logo.png"),
     ("GET", "/logo/{digest}"),
     ("GET", path::METADATA),
 ];
@@ -101,6 +116,14 @@ async fn with_keys(
     }
 }
 
+async fn with_language(request: axum::extract::Request, next: Next) -> axum::response::Response {
+    words::Language::of(request.headers()).scope(next.run(request)).await
+}
+
+async fn not_found(State(app): State<Arc<App>>) -> axum::response::Response {
+    error::refuse(&app, error::PageError::NotFound)
+}
+
 /// The router of this function.
 pub fn router(app: App) -> Router {
     let cors = shared::http::cors(&[axum::http::Method::GET]);
@@ -108,13 +131,18 @@ pub fn router(app: App) -> Router {
     let router = Router::new()
         .route(path::AUTHORIZE, get(consent::authorize))
         .route("/consent", get(consent::show).post(consent::submit))
+        .route(account::PATH, get(account::show).post(account::submit))
+        .route("/sign-in/again", get(sign_in::again))
         .route("/reason", post(approval::reason))
         .route("/sign-in/callback", get(sign_in::callback).post(sign_in::submit))
         .route_layer(from_fn_with_state(Arc::clone(&app), with_keys))
         .route("/style.css", get(pages::stylesheet))
+        .route("/logo.png", get(pages::logo))
         .route("/logo/{digest}", get(logo::show))
         .route(path::METADATA, get(discovery::metadata).layer(cors))
         .route_layer(from_fn(remember_route))
-        .with_state(app);
-    shared::http::finish(router)
+        .fallback(not_found)
+        .with_state(app)
+        .layer(from_fn(with_language));
+    shared::http::finish_pages(router)
 }

@@ -48,6 +48,11 @@ impl RedirectTarget {
         self.uri.kind() == RedirectKind::Loopback
     }
 
+    /// Whether the code goes to a web site.
+    pub(crate) fn is_web(&self) -> bool {
+        self.uri.kind() == RedirectKind::Https
+    }
+
     /// The exact redirect URI, with its real port.
     pub(crate) fn uri(&self) -> &str {
         self.uri.as_str()
@@ -69,12 +74,22 @@ impl RedirectTarget {
         note.on(self.redirect(&[("error", code.as_str()), ("error_description", description)]))
     }
 
+    /// Where a link leads that tells the client of an error (CON-10): for a page, so that the person
+    /// decides whether to go there.
+    pub(crate) fn failure_link(&self, code: AuthorizationErrorCode, description: &'static str) -> String {
+        self.location(&[("error", code.as_str()), ("error_description", description)])
+    }
+
     fn redirect(&self, pairs: &[(&str, &str)]) -> Response {
+        see_other(&self.location(pairs))
+    }
+
+    fn location(&self, pairs: &[(&str, &str)]) -> String {
         let mut pairs = pairs.to_vec();
         if let Some(state) = &self.state {
             pairs.push(("state", state));
         }
         pairs.push(("iss", &self.issuer));
-        see_other(&self.uri.with_query(pairs))
+        self.uri.with_query(pairs)
     }
 }

@@ -15,7 +15,8 @@ use shared::seal::{Purpose, SealError};
 use crate::App;
 use crate::sign_in::User;
 
-const COOKIE: &str = "session";
+/// The cookie, without its prefix.
+pub(crate) const COOKIE: &str = "session";
 
 /// Who is signed in, since when, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -120,9 +120,25 @@ pub(crate) async fn begin(app: &App, flows: &mut Flows, flow: FlowId) -> Respons
             flows.remember(flow, remember);
             see_other(&location)
         }
-        Err(error) => return refuse(app, PageError::SignIn(error)),
+        // The flow stays: the page leads back to this attempt (FM083).
+        Err(error) => return flows.attach(app, refuse(app, PageError::SignIn { error, flow })),
     };
     flows.attach(app, Note::new("sign_in_begun").on(response))
+}
+
+/// `GET /sign-in/again?flow=…`: "not you?". Changes nothing until somebody else has signed in.
+pub(crate) async fn again(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let params = Params::parse(query.as_deref().unwrap_or_default()).ok();
+    let Some(id) = params.and_then(|params| params.get("flow").and_then(FlowId::parse)) else {
+        return refuse(&app, PageError::FlowGone);
+    };
+    let mut flows = Flows::read(&app, &headers);
+    flows.ask_again(id, app.clock.now());
+    begin(&app, &mut flows, id).await
 }
 
 /// `GET /sign-in/callback`: the answer of a provider.
@@ -151,14 +167,25 @@ async fn end(app: &App, headers: &HeaderMap, encoded: &str) -> Result<Response, 
         .and_then(FlowId::parse)
         .ok_or(PageError::FlowGone)?;
     let mut flows = Flows::read(app, headers);
-    let remembered = flows.get(id).and_then(|flow| flow.remembered()).ok_or(PageError::FlowGone)?.to_owned();
+    let flow = flows.get(id).ok_or(PageError::FlowGone)?;
+    let Some(remembered) = flow.remembered().map(str::to_owned) else {
+        // A reload, or the way back from a later page: the person is signed in, so nothing is redeemed twice
+        // (FM085).
+        let session =
+            Session::read(app, headers).filter(|session| flow.accepts_session(session.signed_in_at));
+        return session.map(|_| see_other(&format!("/consent?flow={id}"))).ok_or(PageError::FlowGone);
+    };
     let now = app.clock.now();
     let answer = SignInAnswer { params, remembered, callback: app.issuer.url("/sign-in/callback"), now };
     let user = match app.authenticator.complete(&answer).await {
         Ok(user) => user,
         // A form with a mistake in it is shown again, for the same flow.
         Err(SignInError::Invalid(_)) => return Ok(begin(app, &mut flows, id).await),
-        Err(error) => return Err(PageError::SignIn(error)),
+        Err(error) => {
+            // This attempt is over; the next one has a state of its own.
+            flows.forget(id);
+            return Ok(flows.attach(app, refuse(app, PageError::SignIn { error, flow: id })));
+        }
     };
     let policy = app.policies.current(app.clock.as_ref()).await?;
     // A new session id at each sign-in: a session that was fixed before is worth nothing after.

@@ -17,7 +17,7 @@ use shared::random::RandomError;
 use shared::seal::SealError;
 use shared::tool::NotHonoured;
 
-use crate::client_auth::{AssertionError, ClientError};
+use crate::client_auth::{AssertionError, ClientError, TooMany};
 use crate::dpop::DpopError;
 use crate::jws::JwsError;
 
@@ -90,6 +90,8 @@ pub(crate) enum TokenError {
     PushedRedirectUri,
     #[error("whoever asks is no resource of ours, or did not prove it")]
     CallerUnknown,
+    #[error("too many failed authentications from this source; {} s to go", .0.0.as_secs())]
+    TooMany(TooMany),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("the client's keys are out of reach: {0}")]
@@ -106,6 +108,12 @@ pub(crate) enum TokenError {
     Seal(#[from] SealError),
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+impl From<TooMany> for TokenError {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many)
+    }
 }
 
 impl From<AssertionError> for TokenError {
@@ -179,6 +187,7 @@ impl TokenError {
             Self::PushedTooLong => (Code::InvalidRequest, "the pushed request is too long"),
             Self::PushedRedirectUri => (Code::InvalidRequest, "redirect_uri is not one of the client's"),
             Self::CallerUnknown => (Code::InvalidClient, "only registered resources may ask"),
+            Self::TooMany(_) => (Code::TemporarilyUnavailable, "too many failed attempts; wait a minute"),
             Self::Client(error) => client_wire(error),
             Self::Dpop(DpopError::OtherKey) => {
                 (Code::InvalidGrant, "the code or refresh token is bound to another DPoP key")
@@ -197,6 +206,7 @@ impl TokenError {
     pub(crate) fn into_response(self) -> Response {
         let (code, error_description) = self.wire();
         let status = match code {
+            Code::TemporarilyUnavailable if matches!(self, Self::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
             Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             Code::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -214,6 +224,9 @@ impl TokenError {
             // script show no dialog for it, and pages of ours never lead here.
             let challenge = HeaderValue::from_static("Basic realm=\"nameplate\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::TooMany(TooMany(wait)) = &self {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));

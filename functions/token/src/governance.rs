@@ -1,6 +1,7 @@
 //! Whether a grant whose credential is good may be honoured now: asked at every redemption and refresh
 //! (DESIGN invariant 4, REF-09).
 
+use shared::audit::{Actor, Event, Kind};
 use shared::aws::{Records, Wanted};
 use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
@@ -15,7 +16,7 @@ use shared::tool::{Ceiling, Mechanism, Tool, ToolId, check_standing};
 use url::Url;
 
 use crate::App;
-use crate::client_auth::{KeySource, OnRecord, Presented, authenticate};
+use crate::client_auth::{KeySource, OnRecord, Presented, Secrets, authenticate};
 use crate::error::TokenError;
 
 /// A grant that belongs to the authenticated client, of a tool in good standing.
@@ -24,6 +25,7 @@ pub(crate) struct Honoured {
     /// How the client authenticated.
     pub(crate) method: AuthMethod,
     tool: Tool,
+    registration: Option<Registration>,
 }
 
 /// Reads the grant with all that decides about it, and checks everything but its own stage.
@@ -44,7 +46,7 @@ pub(crate) async fn honour(
     grant.proof.method = Some(method);
     check_standing(&grant.tool, grant.tool_epoch, &tools)?;
     let tool = tools.into_iter().next_back().ok_or(TokenError::GrantGone)?;
-    Ok(Honoured { grant, method, tool })
+    Ok(Honoured { grant, method, tool, registration })
 }
 
 /// Authenticates the client that `grant` belongs to, by what is on record about it.
@@ -66,11 +68,35 @@ pub(crate) async fn authenticate_for(
     let declared = metadata.map_or(grant.proof.declared.as_slice(), |known| known.auth_methods.declared());
     let record = OnRecord {
         methods: grant.proof.method.as_ref().map_or(declared, std::slice::from_ref),
-        secrets: registration.map_or(&[], |known| known.secrets.as_slice()),
+        secrets: Secrets::of(registration),
         keys: metadata.map_or(KeySource::Document, KeySource::Registered),
         compatibility: registration.map(|known| known.compatibility).unwrap_or_default(),
     };
     authenticate(app, presented, &record).await
+}
+
+/// Ends a grant whose credential was used again, and records it. Ending comes first: it must not wait for
+/// the record, whose failure is logged.
+pub(crate) async fn end_replayed(
+    app: &App,
+    grant: &Grant,
+    credential: &str,
+    now: Timestamp,
+) -> Result<(), TokenError> {
+    app.grants.revoke(grant.id).await?;
+    let actor = Actor::Client(grant.client_id.clone());
+    let event = Event::new(now, Kind::CredentialReplayed, actor, grant.id.to_string())
+        .with("credential", credential)
+        .with("subject", grant.subject.clone())
+        .with("tool", grant.tool.as_str());
+    let recorded = match app.policies.current(app.clock.as_ref()).await {
+        Ok(policy) => app.audit.append(&event, policy.policy.administration.audit_retention()).await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = recorded {
+        tracing::warn!(grant = %grant.id, reason = chain(&error), "a replay was not recorded");
+    }
+    Ok(())
 }
 
 impl Honoured {
@@ -119,7 +145,12 @@ impl Honoured {
     }
 
     /// Notes the use. The tokens are issued already, so a failure is logged and nothing more.
-    pub(crate) async fn note_use(&self, app: &App, now: Timestamp) {
+    pub(crate) async fn note_use(&self, app: &App, policy: &Policy, now: Timestamp) {
+        if let Some(known) = &self.registration
+            && let Err(error) = app.registrations.note_use(known, now, policy.registration.idle()).await
+        {
+            tracing::warn!(tool = %self.tool.id, reason = chain(&error), "use of the registration not noted");
+        }
         if let Err(error) = app.tools.note_use(&self.tool, now).await {
             tracing::warn!(tool = %self.tool.id, reason = chain(&error), "last use not noted");
         }

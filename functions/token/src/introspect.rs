@@ -1,6 +1,6 @@
 //! Introspection (RFC 7662), for the resources that tokens are made for, and for nobody else.
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use shared::aws::{Records, Wanted};
@@ -14,7 +14,7 @@ use shared::policy::{Policy, Resource};
 use shared::tool::{Mechanism, ToolId, check_standing};
 
 use crate::App;
-use crate::client_auth::Presented;
+use crate::client_auth::{Envelope, Presented};
 use crate::error::TokenError;
 use crate::governance::is_blocked;
 use crate::issued;
@@ -53,12 +53,11 @@ struct Inactive {
 /// Refresh tokens are none of a resource's business, so they are as unknown as anything else (INT-04).
 pub(crate) async fn introspect(
     app: &App,
-    query: Option<&str>,
-    headers: &HeaderMap,
+    request: &Envelope,
     params: &Params,
 ) -> Result<Response, TokenError> {
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    let resource = caller(&policy.policy, query, headers, params)?;
+    let resource = caller(app, &policy.policy, request, params).await?;
     let token = params.get("token").ok_or(TokenError::Missing("token"))?;
     let claims = issued::access_token(app, token).await;
     let Some(claims) = claims.filter(|claims| claims.aud == resource.resource) else {
@@ -88,23 +87,26 @@ pub(crate) async fn introspect(
 }
 
 /// The resource that asks, proved by its secret.
-fn caller<'a>(
+async fn caller<'a>(
+    app: &App,
     policy: &'a Policy,
-    query: Option<&str>,
-    headers: &HeaderMap,
+    request: &Envelope,
     params: &Params,
 ) -> Result<&'a Resource, TokenError> {
-    let presented = Presented::read(headers, query, params).map_err(|error| match error {
+    let presented = Presented::read(request, params).map_err(|error| match error {
         TokenError::Missing(_) => TokenError::CallerUnknown,
         error => error,
     })?;
     // One answer for an unknown resource, one without secrets, and a wrong secret.
-    policy
-        .resources
-        .iter()
-        .find(|resource| resource.resource == presented.client_id)
-        .filter(|resource| presented.holds_one_of(resource.introspection_secrets.iter().map(String::as_str)))
-        .ok_or(TokenError::CallerUnknown)
+    let resource = policy.resources.iter().find(|resource| resource.resource == presented.client_id);
+    let resource = resource.ok_or(TokenError::CallerUnknown)?;
+    let now = app.clock.now();
+    app.failures.check(&presented.client_id, &presented.source, now)?;
+    if presented.holds_one_of(resource.introspection_secrets.iter().map(String::as_str)) {
+        return Ok(resource);
+    }
+    app.failures.count(&presented.client_id, &presented.source, now).await?;
+    Err(TokenError::CallerUnknown)
 }
 
 /// Whether the grant behind a token is still good: a revoked grant or a disabled tool ends it at once,

@@ -17,28 +17,35 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shared::aws::table::{GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, ReplayStore, ToolStore};
+use shared::aws::table::{
+    AUDIT, DOCUMENTS, FAILURES, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS,
+};
+use shared::aws::{
+    AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+};
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::grant::key_id;
 use shared::http::json_with_cache;
 use shared::http::log::remember_route;
+use shared::http::source::Source;
 use shared::jose::KeySet;
 use shared::oauth::server_metadata::path;
 use shared::oauth::{Issuer, Params};
 use shared::random::{Random, RandomError};
 use shared::resolver::Resolver;
 
-use crate::client_auth::Presented;
+pub use crate::client_auth::Failures;
+use crate::client_auth::{Envelope, Presented};
 use crate::dpop::Proof;
 use crate::error::TokenError;
 
@@ -59,10 +66,16 @@ pub struct App {
     pub records: RecordReader,
     /// Notes that a tool is in use.
     pub tools: ToolStore,
+    /// Notes that a registration is in use.
+    pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Records replays.
+    pub audit: AuditStore,
     /// Remembers what may be used once.
     pub replays: ReplayStore,
+    /// Counts failed authentications.
+    pub failures: Failures,
     /// Finds the documents of clients that authenticate with a key.
     pub resolver: Arc<Resolver>,
     /// Finds the keys that those documents, or registrations, name.
@@ -88,16 +101,25 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
+    (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+    (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
+    (FAILURES, &[Right::UpdateItem]),
     (GRANTS, &[Right::BatchGetItem, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
-    (REGISTRATIONS, &[Right::BatchGetItem]),
+    (REGISTRATIONS, &[Right::BatchGetItem, Right::UpdateItem]),
+    (REPLAYS, &[Right::PutItem]),
     (TOOLS, &[Right::BatchGetItem, Right::UpdateItem]),
 ];
 
 /// Routes of this function: (method, path). Compared with the watch router and the template.
-pub const ROUTES: &[(&str, &str)] =
-    &[("POST", path::TOKEN), ("POST", path::REVOKE), ("POST", path::INTROSPECT), ("GET", path::JWKS)];
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", path::TOKEN),
+    ("POST", path::PAR),
+    ("POST", path::REVOKE),
+    ("POST", path::INTROSPECT),
+    ("GET", path::JWKS),
+];
 
 /// The router of this function.
 pub fn router(app: App) -> Router {
@@ -115,28 +137,18 @@ pub fn router(app: App) -> Router {
 }
 
 /// `POST /token` (OAuth 2.1 §3.2).
-async fn token(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    match grant(&app, query.as_deref(), &headers, &body).await {
+async fn token(State(app): State<Arc<App>>, envelope: Envelope, body: Bytes) -> Response {
+    match grant(&app, &envelope, &body).await {
         Ok(answer) => answer.into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-async fn grant(
-    app: &App,
-    query: Option<&str>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<issue::TokenResponse, TokenError> {
-    let params = form(headers, body)?;
+async fn grant(app: &App, envelope: &Envelope, body: &[u8]) -> Result<issue::TokenResponse, TokenError> {
+    let params = form(&envelope.headers, body)?;
     let grant_type = params.get("grant_type").ok_or(TokenError::Missing("grant_type"))?;
-    let presented = Presented::read(headers, query, &params)?;
-    let proof = Proof::read(app, headers, path::TOKEN)?;
+    let presented = Presented::read(envelope, &params)?;
+    let proof = Proof::read(app, &envelope.headers, path::TOKEN)?;
     match grant_type {
         "authorization_code" => code::redeem(app, &params, &presented, proof.as_ref()).await,
         "refresh_token" => refresh::rotate(app, &params, &presented, proof.as_ref()).await,
@@ -145,48 +157,45 @@ async fn grant(
 }
 
 /// `POST /revoke` (RFC 7009 §2.1).
-async fn revocation(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn revocation(State(app): State<Arc<App>>, envelope: Envelope, body: Bytes) -> Response {
     let revoke = async {
-        let params = form(&headers, &body)?;
-        let presented = Presented::read(&headers, query.as_deref(), &params)?;
+        let params = form(&envelope.headers, &body)?;
+        let presented = Presented::read(&envelope, &params)?;
         revoke::revoke(&app, &params, &presented).await
     };
     revoke.await.unwrap_or_else(TokenError::into_response)
 }
 
 /// `POST /par` (RFC 9126 §2.1).
-async fn pushed_authorization(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn pushed_authorization(State(app): State<Arc<App>>, envelope: Envelope, body: Bytes) -> Response {
     let push = async {
-        let params = form(&headers, &body)?;
-        let presented = Presented::read(&headers, query.as_deref(), &params)?;
-        let proof = Proof::read(&app, &headers, path::PAR)?;
+        let params = form(&envelope.headers, &body)?;
+        let presented = Presented::read(&envelope, &params)?;
+        let proof = Proof::read(&app, &envelope.headers, path::PAR)?;
         par::push(&app, &params, &presented, proof.as_ref()).await
     };
     push.await.unwrap_or_else(TokenError::into_response)
 }
 
 /// `POST /introspect` (RFC 7662 §2.1).
-async fn introspection(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn introspection(State(app): State<Arc<App>>, envelope: Envelope, body: Bytes) -> Response {
     let introspect = async {
-        let params = form(&headers, &body)?;
-        introspect::introspect(&app, query.as_deref(), &headers, &params).await
+        let params = form(&envelope.headers, &body)?;
+        introspect::introspect(&app, &envelope, &params).await
     };
     introspect.await.unwrap_or_else(TokenError::into_response)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Envelope {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self {
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers.clone(),
+            source: parts.extensions.get::<Source>().cloned().unwrap_or_default(),
+        })
+    }
 }
 
 /// Reads a form body (TOK-01).

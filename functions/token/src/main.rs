@@ -3,43 +3,31 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::aws::{DocumentStore, GrantStore, PolicyStore, RecordReader, ReplayStore, ToolStore};
-use shared::cimd::copies::Copies;
-use shared::cimd::documents::Documents;
+use shared::aws::{
+    AuditStore, FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+};
 use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
-use shared::resolver::Resolver;
-use token::{App, router};
+use token::{App, Failures, router};
 
 fn main() -> ExitCode {
     shared::lambda::serve("token", async |start: Start| {
         let tables = start.tables().await;
-        let copies = Copies::new(
-            Arc::clone(&start.clock),
-            Arc::clone(&start.random),
-            start.fetcher().await?,
-            DocumentStore::new(tables.clone()),
-        );
-        let records = RecordReader::new(tables.clone());
-        let resolver = Resolver::new(
-            start.config.issuer.clone(),
-            Arc::clone(&start.clock),
-            Documents::new(copies.clone()),
-            records.clone(),
-            ToolStore::new(tables.clone()),
-            Vec::new(),
-        );
+        let copies = start.copies(&tables).await?;
         Ok(router(App {
             keys: start.keyring(&tables).await?,
+            resolver: Arc::new(start.resolver(&tables, &copies)),
             issuer: start.config.issuer,
             clock: start.clock,
             random: start.random,
             grants: GrantStore::new(tables.clone()),
-            records,
+            records: RecordReader::new(tables.clone()),
             tools: ToolStore::new(tables.clone()),
             policies: Arc::new(PolicyStore::new(tables.clone())),
-            replays: ReplayStore::new(tables),
-            resolver: Arc::new(resolver),
+            registrations: RegistrationStore::new(tables.clone()),
+            audit: AuditStore::new(tables.clone(), start.spread()),
+            replays: ReplayStore::new(tables.clone()),
+            failures: Failures::new(FailureStore::new(tables)),
             client_keys: ClientKeySets::new(copies),
         }))
     })

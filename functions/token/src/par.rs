@@ -19,7 +19,7 @@ use shared::http::log::Note;
 use shared::oauth::Params;
 
 use crate::App;
-use crate::client_auth::{ClientError, KeySource, OnRecord, Presented, authenticate};
+use crate::client_auth::{ClientError, KeySource, OnRecord, Presented, Secrets, authenticate};
 use crate::dpop::{DpopError, Proof};
 use crate::error::TokenError;
 
@@ -100,7 +100,7 @@ async fn known(app: &App, presented: &Presented) -> Result<Option<ClientMetadata
     };
     let record = OnRecord {
         methods: metadata.auth_methods.declared(),
-        secrets: registration.as_ref().map_or(&[], |known| known.secrets.as_slice()),
+        secrets: Secrets::of(registration.as_ref()),
         keys: KeySource::AtHand(&metadata),
         compatibility: registration.as_ref().map(|known| known.compatibility).unwrap_or_default(),
     };

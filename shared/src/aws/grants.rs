@@ -63,7 +63,7 @@ pub enum Retry {
 /// Stores grants.
 #[derive(Clone, Debug)]
 pub struct GrantStore {
-    dynamodb: DynamoDb,
+    pub(super) dynamodb: DynamoDb,
 }
 
 impl GrantStore {

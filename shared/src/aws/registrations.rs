@@ -1,5 +1,7 @@
 //! Registrations in DynamoDB: one item per client identifier.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use base64::Engine as _;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Attributes, condition_failure, number, text};
 use super::table::{REGISTRATIONS, REGISTRATIONS_BY_TOOL};
+use super::tools::LAST_USE_GRAIN_SECONDS;
 use super::{DynamoDb, StoreError};
 use crate::client::id::ClientId;
 use crate::client::metadata::ClientMetadata;
@@ -132,31 +135,60 @@ impl RegistrationStore {
         }
     }
 
-    /// Notes that a registration was used, and lets it live until `ends_at` if it is one that ends.
+    /// Notes that a registration that ends was used at `now`, and lets it live for `idle` from then; at most
+    /// once an hour, and not at all for one that does not end.
     ///
     /// # Errors
     /// [`StoreError`]; the request that used it need not fail for that.
     pub async fn note_use(
         &self,
-        client_id: &ClientId,
+        used: &Registration,
         now: Timestamp,
-        ends_at: Option<Timestamp>,
+        idle: Duration,
     ) -> Result<(), StoreError> {
-        let mut update = self
+        let noted = used
+            .last_used_at
+            .is_some_and(|last| now.epoch_seconds() < last.epoch_seconds() + LAST_USE_GRAIN_SECONDS);
+        if noted || used.ends_at.is_none() {
+            return Ok(());
+        }
+        let result = self
+            .dynamodb
+            .client
+            .update_item()
+            .table_name(self.dynamodb.name(REGISTRATIONS))
+            .key(REGISTRATIONS.key, text(&key(used.client_id.as_str())))
+            .condition_expression("attribute_exists(id)")
+            .update_expression("SET last_used_at = :now, ends_at = :ends, expires_at = :ends")
+            .expression_attribute_values(":now", number(now.epoch_seconds()))
+            .expression_attribute_values(":ends", number(now.plus(idle).epoch_seconds()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if condition_failure(&error).is_some() => Ok(()),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// Lets a registration live until `ends_at` at least, if it is there and would end before. Nothing counts
+    /// as use by this.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn keep_until(&self, client_id: &ClientId, ends_at: Timestamp) -> Result<(), StoreError> {
+        let result = self
             .dynamodb
             .client
             .update_item()
             .table_name(self.dynamodb.name(REGISTRATIONS))
             .key(REGISTRATIONS.key, text(&key(client_id.as_str())))
-            .condition_expression("attribute_exists(id)")
-            .expression_attribute_values(":now", number(now.epoch_seconds()));
-        update = match ends_at {
-            Some(ends_at) => update
-                .update_expression("SET last_used_at = :now, ends_at = :ends, expires_at = :ends")
-                .expression_attribute_values(":ends", number(ends_at.epoch_seconds())),
-            None => update.update_expression("SET last_used_at = :now"),
-        };
-        match update.send().await {
+            .condition_expression("attribute_exists(id) AND ends_at < :ends")
+            .update_expression("SET ends_at = :ends, expires_at = :ends")
+            .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
+            .send()
+            .await;
+        match result {
             Ok(_) => Ok(()),
             Err(error) if condition_failure(&error).is_some() => Ok(()),
             Err(error) => Err(StoreError::from_sdk(error)),

@@ -32,13 +32,26 @@ pub const GRANTS: Table = Table {
     name: "grants",
     key: "id",
     ttl: Some("expires_at"),
-    indexes: &[Index {
-        name: GRANTS_BY_TOOL,
-        key: "tool",
-        sort: Some("subject"),
-        include: Some(&["stage", "idle_expires_at"]),
-    }],
+    indexes: &[
+        Index {
+            name: GRANTS_BY_TOOL,
+            key: "tool",
+            sort: Some("subject"),
+            include: Some(&["stage", "idle_expires_at"]),
+        },
+        Index {
+            name: GRANTS_BY_SUBJECT,
+            key: "subject",
+            sort: Some("client_id"),
+            // Nothing that changes with a refresh, so that a refresh writes no index.
+            include: Some(&["stage", "redirect_uri", "resource", "scope", "document_digest"]),
+        },
+    ],
 };
+
+/// Finds the grants of a person, all or with one client: for showing them, never for honouring a
+/// credential (FM021).
+pub const GRANTS_BY_SUBJECT: &str = "by_subject";
 
 /// Finds the grants of a tool: for counting and listing, never for honouring a credential (FM021).
 pub const GRANTS_BY_TOOL: &str = "by_tool";
@@ -66,11 +79,21 @@ pub const DOCUMENTS: Table = Table { name: "documents", key: "id", ttl: Some("ex
 /// The policy document.
 pub const POLICY: Table = Table { name: "policy", key: "id", ttl: None, indexes: &[] };
 
+/// What was taken of rates that all instances share.
+pub const RATES: Table = Table { name: "rates", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// What was used once and could be used again: `jti` of assertions and proofs.
 pub const REPLAYS: Table = Table { name: "replays", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
+/// The audit trail: its entries, where its chains end, and what was recorded once.
+pub const AUDIT: Table = Table { name: "audit", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
+/// Failed client authentications, counted for a minute.
+pub const FAILURES: Table = Table { name: "failures", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// All tables.
-pub const TABLES: &[Table] = &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS];
+pub const TABLES: &[Table] =
+    &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, RATES, AUDIT];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

@@ -43,6 +43,9 @@ pub const QUEUE_MAX: usize = 256;
 /// How long a URL rests after a failure that may pass by itself.
 pub const TRANSIENT_BACK_OFF: Duration = Duration::from_secs(10);
 
+/// When to try again after there was no room for a fetch: the longest one is over by then.
+const TURNED_AWAY_RETRY: Duration = Duration::from_secs(5);
+
 /// How long a URL rests after a failure that somebody has to mend.
 pub const DETERMINISTIC_BACK_OFF: Duration = Duration::from_secs(60);
 
@@ -306,6 +309,9 @@ where
         };
         let fetched = self.copies.fetcher.fetch(&self.request).await;
         let now = self.copies.clock.now();
+        if fetched == Err(FetchError::Busy) {
+            return Err(self.turned_away(&slots, now).await);
+        }
         let judged = match &fetched {
             Ok(fetched) => judge(fetched, &self.seen).map_err(NoCopy::Refused),
             Err(error) => Err(NoCopy::Fetch(*error)),
@@ -321,6 +327,24 @@ where
         self.warn(fleet_slot);
         drop(line);
         result
+    }
+
+    /// Nobody out there was asked, so the host is not to blame and the URL need not rest.
+    async fn turned_away<E: std::error::Error + 'static>(
+        &self,
+        slots: &(Slot, Slot),
+        now: Timestamp,
+    ) -> NoCopy<E> {
+        let store = &self.copies.store;
+        let (lease, host_slot, fleet_slot) = tokio::join!(
+            store.release(self.key(), &self.mark),
+            store.give_back(&slots.0, false, now),
+            store.give_back(&slots.1, false, now),
+        );
+        self.warn(lease);
+        self.warn(host_slot);
+        self.warn(fleet_slot);
+        NoCopy::Busy { retry_after: TURNED_AWAY_RETRY }
     }
 
     fn key(&self) -> CopyKey<'_> {

@@ -246,6 +246,17 @@ impl RedirectUri {
         format!("{}{separator}{appended}", self.text)
     }
 
+    /// The same URI as it is registered: a loopback one without its port, which is never compared.
+    #[must_use]
+    pub fn without_loopback_port(&self) -> Self {
+        if self.kind != RedirectKind::Loopback {
+            return self.clone();
+        }
+        let text = format!("http://{}{}", self.host, self.path_and_query());
+        let path_at = text.len() - self.path_and_query().len();
+        Self { text, kind: self.kind, host: self.host.clone(), port: None, path_at }
+    }
+
     fn scheme(&self) -> &str {
         self.text.split(':').next().unwrap_or_default()
     }

@@ -91,6 +91,26 @@ pub struct Evidence {
     pub redirect_host: String,
     /// The policy in force.
     pub policy_version: u64,
+    /// What the page warned of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// The earlier grant whose page still counted, where no page was shown (AUT-29).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<String>,
+}
+
+/// What a consent page warns of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warning {
+    /// Any program on the person's computer could be asking (CON-03).
+    Loopback,
+    /// A host resembles a well-known one (CON-08).
+    LookAlike,
+    /// A host mixes alphabets (UTS 39 §5.1).
+    MixedScript,
+    /// The client's document is not the one that the person last approved.
+    DocumentChanged,
 }
 
 /// How far a grant has come. There is no way back.

@@ -3,6 +3,7 @@
 pub mod cookie;
 pub mod log;
 pub mod page;
+pub mod source;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,8 +21,12 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Finishes a function's router: unknown paths, body limit, panics, and one log line per request.
 pub fn finish(router: Router) -> Router {
+    finish_pages(router.fallback(|| async { (StatusCode::NOT_FOUND, "not found\n").into_response() }))
+}
+
+/// As [`finish`], for a function with pages, whose 404 is one of them.
+pub fn finish_pages(router: Router) -> Router {
     router
-        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n").into_response() })
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(|_| panicked()))
         .layer(from_fn(log::request))

@@ -12,6 +12,8 @@ pub struct ServerMetadata {
     authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
     scopes_supported: Vec<String>,
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
@@ -38,6 +40,8 @@ pub mod path {
     pub const AUTHORIZE: &str = "/authorize";
     /// Token endpoint.
     pub const TOKEN: &str = "/token";
+    /// Client registration endpoint (RFC 7591 §3).
+    pub const REGISTER: &str = "/register";
     /// Pushed authorization request endpoint (RFC 9126).
     pub const PAR: &str = "/par";
     /// Revocation endpoint (RFC 7009).
@@ -65,6 +69,7 @@ impl ServerMetadata {
             authorization_endpoint: issuer.url(path::AUTHORIZE),
             token_endpoint: issuer.url(path::TOKEN),
             jwks_uri: issuer.url(path::JWKS),
+            registration_endpoint: None,
             scopes_supported: scopes,
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
@@ -83,5 +88,12 @@ impl ServerMetadata {
             authorization_response_iss_parameter_supported: true,
             protected_resources: resources,
         }
+    }
+
+    /// The same of a server where clients can register themselves (REG-01).
+    #[must_use]
+    pub fn with_registration(mut self, issuer: &Issuer) -> Self {
+        self.registration_endpoint = Some(issuer.url(path::REGISTER));
+        self
     }
 }

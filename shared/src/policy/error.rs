@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::branding::BrandingError;
 use super::place::Place;
 use crate::fetch::host::HostError;
 use crate::oauth::resource::ResourceError;
@@ -80,6 +81,12 @@ pub enum PolicyFault {
     /// A ceiling names a scope that no resource defines.
     #[error("the ceiling names the scope {0:?}, which no resource defines")]
     UnknownScope(String),
+    /// The operator's name, mark, colours, or address.
+    #[error(transparent)]
+    Branding(#[from] BrandingError),
+    /// Not a list of hosts that others could be taken for.
+    #[error("must be at most {} lower-case host names", super::consent::KNOWN_HOSTS_MAX)]
+    KnownHosts,
     /// A number outside its sensible range.
     #[error("must be between {least} and {most}")]
     OutOfRange {
@@ -100,6 +107,9 @@ pub enum PolicyFault {
     /// More than [`super::PROFILES_MAX`].
     #[error("there are more than {} profiles", super::PROFILES_MAX)]
     TooManyProfiles,
+    /// More than [`super::PATTERNS_MAX`].
+    #[error("there are more than {} patterns for one role", super::PATTERNS_MAX)]
+    TooManyPatterns,
     /// Two profiles of one name.
     #[error("the profile {0:?} is listed twice")]
     ProfileTwice(String),

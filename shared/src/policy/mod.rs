@@ -3,8 +3,10 @@
 //! `docs/policy.md` explains it to administrators, `docs/policy.schema.json` to their editors.
 
 mod block;
+pub mod branding;
 pub mod change;
 mod check;
+pub mod consent;
 mod documents;
 mod error;
 mod host_pattern;
@@ -13,6 +15,7 @@ mod place;
 mod profile;
 mod registration;
 mod resource;
+mod roles;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,10 @@ pub use place::Place;
 pub use profile::{Authentication, ClientFacts, Match, PROFILES_MAX, Profile};
 pub use registration::{Adoption, RegistrationMode, RegistrationPolicy, TokenDigest, TokenDigestError};
 pub use resource::{Resource, ScopeDescription};
+pub use roles::{Administration, ArnPattern, ArnPatternError, PATTERNS_MAX, Role};
+
+use branding::Branding;
+use consent::ConsentPolicy;
 
 use crate::client::id::ClientId;
 use crate::client::metadata::ClientMetadata;
@@ -57,6 +64,12 @@ pub struct Policy {
     pub adoption: Vec<Adoption>,
     /// Classes of clients, in order. The shipped ones follow, except those of a name used here.
     pub profiles: Vec<Profile>,
+    /// Rules for the consent page.
+    pub consent: ConsentPolicy,
+    /// Whose pages these are.
+    pub branding: Branding,
+    /// Who may do what through the administration API.
+    pub administration: Administration,
 }
 
 impl Policy {

@@ -40,17 +40,18 @@ impl ToolId {
     /// stored before somebody consents. The suffix is 50 bits of the identifier's digest; the host in
     /// front confines a deliberate collision to the attacker's own host.
     pub fn of_metadata_document(host: &str, client_id: &str) -> Self {
-        let hash = digest(&SHA256, client_id.as_bytes());
-        let bits = hash.as_ref().iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-        let suffix: String = (0..10)
-            .filter_map(|position| {
-                let index = usize::try_from((bits >> (59 - 5 * position)) & 31).ok()?;
-                ALPHABET.get(index).copied().map(char::from)
-            })
-            .collect();
         // A host is at most 253 bytes; what is cut off here is still told apart by the suffix.
         let host = host.get(host.len().saturating_sub(60)..).unwrap_or(host);
-        Self(format!("{host}~{suffix}"))
+        Self(format!("{host}~{}", suffix(client_id)))
+    }
+
+    /// The tool of a dynamic registration that no rule gives to another one. `place` is where its answers
+    /// go, a host or `loopback`; the `~` behind `dynamic` keeps it apart from the tool of a document there.
+    pub fn of_registration(place: &str, client_id: &str) -> Self {
+        let is_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        let place = if place.bytes().all(is_host) { place } else { "address" };
+        let place = place.get(place.len().saturating_sub(50)..).unwrap_or(place);
+        Self(format!("dynamic~{place}~{}", suffix(client_id)))
     }
 
     /// Reads a tool id: 1 to [`TOOL_ID_BYTES_MAX`] of `[a-z0-9.~-]`.
@@ -64,6 +65,18 @@ impl ToolId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Fifty bits of the identifier's digest, as letters.
+fn suffix(client_id: &str) -> String {
+    let hash = digest(&SHA256, client_id.as_bytes());
+    let bits = hash.as_ref().iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+    (0..10)
+        .filter_map(|position| {
+            let index = usize::try_from((bits >> (59 - 5 * position)) & 31).ok()?;
+            ALPHABET.get(index).copied().map(char::from)
+        })
+        .collect()
 }
 
 impl fmt::Display for ToolId {

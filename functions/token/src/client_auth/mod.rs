@@ -5,6 +5,7 @@
 //! genuine credential or a registration has shown that the client exists (invariant 1).
 
 mod assertion;
+mod failures;
 mod source;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -14,12 +15,18 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use shared::cimd::keys::NoKeys;
+use shared::client::derived_secret;
+use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
-use shared::client::registration::{Compatibility, SecretDigest};
+use shared::client::registration::{Compatibility, Registration, SecretDigest};
+use shared::http::source::Source;
 use shared::oauth::Params;
 use shared::secret::Secret;
+use shared::tool::Mechanism;
 
 pub(crate) use assertion::AssertionError;
+pub use failures::Failures;
+pub(crate) use failures::TooMany;
 pub(crate) use source::KeySource;
 
 use crate::App;
@@ -60,27 +67,34 @@ enum Proof {
     Assertion(String),
 }
 
+/// What surrounds the form of a request.
+pub(crate) struct Envelope {
+    /// The query of the request URI, raw.
+    pub(crate) query: String,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// Where the request came from.
+    pub(crate) source: Source,
+}
+
 /// Who a request claims to come from, unproved.
 pub(crate) struct Presented {
     /// The one client identifier of the request.
     pub(crate) client_id: String,
+    /// Where the request came from.
+    pub(crate) source: Source,
     proof: Proof,
 }
 
 impl Presented {
-    /// Reads who sent the request. `query` is that of the request URI, where no credential may stand
-    /// (CAU-04).
-    pub(crate) fn read(
-        headers: &HeaderMap,
-        query: Option<&str>,
-        params: &Params,
-    ) -> Result<Self, TokenError> {
-        let in_uri = Params::parse(query.unwrap_or_default())?;
+    /// Reads who sent `request`, in whose URI no credential may stand (CAU-04).
+    pub(crate) fn read(request: &Envelope, params: &Params) -> Result<Self, TokenError> {
+        let in_uri = Params::parse(&request.query)?;
         if ["client_secret", "client_assertion"].iter().any(|name| in_uri.all(name).next().is_some()) {
             return Err(ClientError::InUri.into());
         }
         let named = params.get("client_id");
-        let basic = basic(headers)?;
+        let basic = basic(&request.headers)?;
         let secret = params.get("client_secret");
         let assertion = match (params.get("client_assertion"), params.get("client_assertion_type")) {
             (None, None) => None,
@@ -106,7 +120,7 @@ impl Presented {
         if named.is_some_and(|named| named != client_id) {
             return Err(ClientError::Contradiction.into());
         }
-        Ok(Self { client_id, proof })
+        Ok(Self { client_id, source: request.source.clone(), proof })
     }
 
     /// Whether the request carries one of the secrets whose SHA-256 digests (base64url) these are. All are
@@ -114,9 +128,8 @@ impl Presented {
     pub(crate) fn holds_one_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
         let Proof::Secret(_, secret) = &self.proof else { return false };
         let presented = URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()));
-        digests.fold(false, |found, known| {
-            verify_slices_are_equal(known.as_bytes(), presented.as_bytes()).is_ok() || found
-        })
+        let equal = |known: &&str| verify_slices_are_equal(known.as_bytes(), presented.as_bytes()).is_ok();
+        digests.filter(equal).count() > 0
     }
 
     /// The method that the request uses.
@@ -129,12 +142,32 @@ impl Presented {
     }
 }
 
+/// How a client's secrets are known.
+#[derive(Clone, Copy)]
+pub(crate) enum Secrets<'a> {
+    /// By their digests.
+    Stored(&'a [SecretDigest]),
+    /// Made for each installation of a client that registered itself, in this epoch of its registration.
+    Derived { epoch: u32 },
+}
+
+impl<'a> Secrets<'a> {
+    /// Those of a client with this registration.
+    pub(crate) fn of(registration: Option<&'a Registration>) -> Self {
+        match registration {
+            Some(known) if known.mechanism == Mechanism::Dynamic => Self::Derived { epoch: known.epoch },
+            Some(known) => Self::Stored(&known.secrets),
+            None => Self::Stored(&[]),
+        }
+    }
+}
+
 /// What is on record about how a client authenticates.
 pub(crate) struct OnRecord<'a> {
     /// The methods that are acceptable now: the declared ones, or the one that the grant began with.
     pub(crate) methods: &'a [AuthMethod],
     /// Its secrets.
-    pub(crate) secrets: &'a [SecretDigest],
+    pub(crate) secrets: Secrets<'a>,
     /// Where its keys are.
     pub(crate) keys: KeySource<'a>,
     /// What an administrator allowed it.
@@ -148,25 +181,54 @@ pub(crate) async fn authenticate(
     presented: &Presented,
     record: &OnRecord<'_>,
 ) -> Result<AuthMethod, TokenError> {
+    let now = app.clock.now();
+    app.failures.check(&presented.client_id, &presented.source, now)?;
+    let result = check(app, presented, record).await;
+    if let Err(TokenError::Client(_)) = &result {
+        // If it cannot be counted, the failure is a failure all the same.
+        if let Err(error) = app.failures.count(&presented.client_id, &presented.source, now).await {
+            tracing::warn!(reason = %error, "failed authentication not counted");
+        }
+    }
+    result
+}
+
+async fn check(app: &App, presented: &Presented, record: &OnRecord<'_>) -> Result<AuthMethod, TokenError> {
     let method = presented.method();
     if !record.methods.contains(&method) {
         return Err(ClientError::Method(method).into());
     }
     match &presented.proof {
         Proof::Nothing => {}
-        Proof::Secret(..) => {
-            let now = app.clock.now();
-            let good = |known: &&SecretDigest| known.expires_at.is_none_or(|expires_at| now < expires_at);
-            let digests = record.secrets.iter().filter(good).map(|known| known.sha256.as_str());
-            if !presented.holds_one_of(digests) {
+        Proof::Secret(_, secret) => {
+            if !is_good(app, presented, secret, record.secrets).await {
                 return Err(ClientError::Secret.into());
             }
         }
         Proof::Assertion(assertion) => {
-            assertion::verify(app, &presented.client_id, assertion, record).await?
+            assertion::verify(app, &presented.client_id, assertion, record).await?;
         }
     }
     Ok(method)
+}
+
+async fn is_good(app: &App, presented: &Presented, secret: &Secret, secrets: Secrets<'_>) -> bool {
+    let now = app.clock.now();
+    match secrets {
+        Secrets::Stored(known) => {
+            let good = |known: &&SecretDigest| known.expires_at.is_none_or(|expires_at| now < expires_at);
+            presented.holds_one_of(known.iter().filter(good).map(|known| known.sha256.as_str()))
+        }
+        Secrets::Derived { epoch } => {
+            // Another instance may have made it with a key that this one has not seen.
+            if let Some(key) = derived_secret::key_of(secret.expose()) {
+                app.keys.look_for_sealing_key(key).await;
+            }
+            let seal = &app.keys.current().seal;
+            ClientId::parse(&presented.client_id)
+                .is_ok_and(|id| derived_secret::verify(&id, epoch, secret.expose(), seal, now).is_ok())
+        }
+    }
 }
 
 /// Reads the `Authorization` header (RFC 6749 §2.3.1): identifier and secret are form-encoded inside.
