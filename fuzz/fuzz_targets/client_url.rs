@@ -5,6 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use shared::client::id::{ClientId, MetadataUrl, UrlRules};
 
 fuzz_target!(|text: &str| {
+    // A seed is a text file and ends in a line break.
+    let text = text.strip_suffix('\n').unwrap_or(text);
     let Ok(id) = ClientId::parse(text) else { return };
     assert_eq!(id.as_str(), text);
     let Ok(url) = MetadataUrl::parse(&id, &UrlRules::default()) else { return };
