@@ -76,7 +76,7 @@ impl App {
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
     (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::UpdateItem]),
-    (GRANTS, &[Right::PutItem]),
+    (GRANTS, &[Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
     (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
