@@ -54,7 +54,10 @@ const WHOLE: &str = r##"{
   }],
   "consent": {"remember": true, "withhold_names": true, "known_hosts": ["claude.ai"]},
   "branding": {"name": "Example", "logo_png": "iVBORw0KGgo=", "accent_light": "#0b5cad",
-    "accent_dark": "#8cc2ff", "support": "help@example.com"}
+    "accent_dark": "#8cc2ff", "support": "help@example.com"},
+  "administration": {"viewers": ["arn:aws:iam::111122223333:role/everybody"],
+    "operators": ["arn:aws:iam::111122223333:role/support"],
+    "owners": ["arn:aws:iam::111122223333:role/security"], "audit_retention_days": 400}
 }"##;
 
 /// As much of JSON Schema as the published one uses, but for `pattern`, which the server's own types check.
