@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::clock::Clock as _;
 use shared::fetch::FetchError;
 use shared::policy::Logos;
 use tests::{Browser, CLIENT_ID, Request, World, document};
@@ -23,7 +24,7 @@ async fn world(logos: Logos) -> (World, Browser) {
     let current = policies.current(world.clock.as_ref()).await.unwrap();
     let mut policy = current.policy.clone();
     policy.documents.logos = logos;
-    assert!(policies.replace(current.version, &policy).await.unwrap());
+    assert!(policies.replace(current.version, &policy, "tests", world.clock.now()).await.unwrap());
     let mut document: serde_json::Value = serde_json::from_str(&document(CLIENT_ID)).unwrap();
     document["logo_uri"] = LOGO.into();
     world.fetcher.answer(CLIENT_ID, &document.to_string(), None);
