@@ -2,6 +2,7 @@
 //!
 //! `inspect` and `document` need no server: they are for whoever publishes a metadata document.
 
+pub mod admin;
 pub mod document;
 pub mod inspect;
 pub mod report;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use shared::clock::SystemClock;
 use shared::fetch::dns::SystemResolver;
 use shared::fetch::guard::{GuardError, GuardSettings, GuardedFetcher};
@@ -21,8 +22,18 @@ const AGENT: &str = "nameplate inspect";
 
 /// Everything that can be said on the command line.
 #[derive(Debug, Parser)]
-#[command(name = "nameplate", version, about = "Checks and writes OAuth client metadata documents")]
+#[command(
+    name = "nameplate",
+    version,
+    about = "Administers Nameplate; checks and writes OAuth client metadata documents"
+)]
 pub struct Args {
+    /// The server that is administered, such as <https://as.example>
+    #[arg(long, global = true, env = "NAMEPLATE_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -38,10 +49,17 @@ pub enum Command {
         /// Check this file as if it were published there, and fetch nothing
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
     },
+    /// Administration; requests are signed with the AWS credentials of this machine
+    #[command(flatten)]
+    Admin(admin::AdminCommand),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Work on documents
     Document {
         /// What to do
@@ -77,6 +95,9 @@ pub enum CommandError {
     /// A document cannot be made of what was said.
     #[error("{0}")]
     Document(#[from] document::NewError),
+    /// An administrator's command.
+    #[error("{0}")]
+    Admin(#[from] admin::AdminError),
     /// A report cannot be written as JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
@@ -102,8 +123,21 @@ pub fn run(args: Args) -> ExitCode {
 
 async fn execute(args: Args) -> Result<bool, CommandError> {
     let mut out = io::stdout().lock();
+    let json = args.json;
     match args.command {
-        Command::Inspect { url, file, json } => {
+        Command::Admin(command) => {
+            let options = admin::Options { endpoint: args.endpoint, json };
+            Ok(admin::run(command, &options, &mut out).await?)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "nameplate", &mut out);
+            Ok(true)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Args::command()).render(&mut out)?;
+            Ok(true)
+        }
+        Command::Inspect { url, file } => {
             let clock = Arc::new(SystemClock);
             let settings = GuardSettings::new(AGENT);
             let fetcher = GuardedFetcher::new(settings, Arc::new(SystemResolver), clock)?;

@@ -72,6 +72,11 @@ impl DataFile {
     pub fn key_path(&self) -> PathBuf {
         beside(&self.path, ".key")
     }
+
+    /// Where the administrator's key pair is kept.
+    pub fn admin_key_path(&self) -> PathBuf {
+        beside(&self.path, ".admin")
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

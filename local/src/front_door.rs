@@ -16,6 +16,8 @@ use url::Url;
 /// The routers of all functions.
 #[derive(Clone, Debug)]
 pub struct Functions {
+    /// Of `admin`.
+    pub admin: Router,
     /// Of `authorize`.
     pub authorize: Router,
     /// Of `register`.
@@ -34,6 +36,8 @@ pub fn router(functions: Functions, issuer: &Issuer, addr: SocketAddr) -> Router
             functions.token.clone()
         } else if is_of(register::ROUTES) {
             functions.register.clone()
+        } else if path.starts_with(admin::PREFIX) {
+            functions.admin.clone()
         } else {
             functions.authorize.clone()
         };
@@ -76,7 +80,8 @@ mod tests {
             .route("/token", get(|| async { StatusCode::CREATED }))
             .fallback(|| async { StatusCode::IM_A_TEAPOT });
         let register = Router::new().route("/register", get(|| async { StatusCode::ACCEPTED }));
-        let functions = Functions { authorize, register, token };
+        let admin = Router::new().fallback(|| async { StatusCode::ACCEPTED });
+        let functions = Functions { admin, authorize, register, token };
         let issuer = Issuer::parse("http://localhost:9000").unwrap();
         let router = router(functions, &issuer, "127.0.0.1:9000".parse().unwrap());
         let mut request = Request::builder().uri(uri);
@@ -92,6 +97,7 @@ mod tests {
         assert_eq!(status("/authorize", host).await, StatusCode::OK);
         assert_eq!(status("/token", host).await, StatusCode::CREATED);
         assert_eq!(status("/register", host).await, StatusCode::ACCEPTED);
+        assert_eq!(status("/admin/v1/tools/a", host).await, StatusCode::ACCEPTED);
         assert_eq!(status("/nothing", host).await, StatusCode::NOT_FOUND);
         assert_eq!(status("/token/more", host).await, StatusCode::NOT_FOUND);
     }

@@ -3,6 +3,7 @@
 //!
 //! What weakens security for development lives in this crate alone, which no Lambda function links.
 
+pub mod admin_key;
 pub mod args;
 pub mod data;
 pub mod demo;

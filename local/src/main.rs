@@ -129,6 +129,16 @@ fn banner(args: &Args, running: &Running) -> String {
         issuer.url(path::METADATA),
         args.data.clone().unwrap_or_else(|| PathBuf::from("in memory, gone when it stops")).display(),
     );
+    let key = running.admin_key();
+    text.push_str(&format!(
+        "For the administrator, `nameplate` in another terminal:\n\
+         \x20 export NAMEPLATE_ENDPOINT=http://{} AWS_REGION={} \\\n\
+         \x20   AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\n\n",
+        running.addr(),
+        local::admin_key::REGION,
+        key.access_key_id,
+        key.secret.expose(),
+    ));
     if !running.addr().ip().is_loopback() {
         text.push_str(
             "WARNING: it listens beyond loopback, and anybody who reaches it can sign in as anybody.\n\n",

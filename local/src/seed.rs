@@ -1,24 +1,58 @@
-//! The policy that a start asks for: the seed file, `--resource`, and `--set`.
+//! What a start asks for: the seed file, `--resource`, and `--set`.
+
+mod clients;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use shared::policy::{Policy, PolicyError, Resource, ScopeDescription};
+use shared::policy::branding::Branding;
+use shared::policy::consent::ConsentPolicy;
+use shared::policy::{
+    Adoption, Blocked, CacheBounds, DocumentPolicy, Lifetimes, Place, Policy, PolicyError, Profile,
+    RegistrationPolicy, Resource, ScopeDescription,
+};
+
+pub use clients::{ClientFault, SeedClient, SeedTool, TOOL_NAME_CHARS_MAX, WriteError, write};
 
 use crate::args::Setting;
 
 /// A seed file is written by hand; a larger one is the wrong file.
 pub const SEED_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The whole seed file.
+/// The whole seed file: a policy document, or single members of one, with tools and clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Seed {
-    /// The MCP servers that tokens are issued for.
-    #[serde(default)]
+    /// The policy document, in place of the one in force. Leaves no room for single members beside it.
+    pub policy: Option<Policy>,
+    /// The MCP servers that tokens are issued for, beside those there are.
     pub resources: Vec<Resource>,
+    /// In place of the policy's `lifetimes`.
+    pub lifetimes: Option<Lifetimes>,
+    /// In place of the policy's `cache`.
+    pub cache: Option<CacheBounds>,
+    /// In place of the policy's `metadata_documents`.
+    #[serde(rename = "metadata_documents")]
+    pub documents: Option<DocumentPolicy>,
+    /// In place of the policy's `blocked`.
+    pub blocked: Option<Blocked>,
+    /// In place of the policy's `dynamic_registration`.
+    #[serde(rename = "dynamic_registration")]
+    pub registration: Option<RegistrationPolicy>,
+    /// In place of the policy's `adoption`.
+    pub adoption: Option<Vec<Adoption>>,
+    /// In place of the policy's `profiles`.
+    pub profiles: Option<Vec<Profile>>,
+    /// In place of the policy's `consent`.
+    pub consent: Option<ConsentPolicy>,
+    /// In place of the policy's `branding`.
+    pub branding: Option<Branding>,
+    /// Tools.
+    pub tools: Vec<SeedTool>,
+    /// Pre-registered clients.
+    pub clients: Vec<SeedClient>,
 }
 
 /// What a start asks of the policy cannot be had.
@@ -48,9 +82,27 @@ pub enum SeedError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and with which resource.
+        /// What is wrong in the policy, and where.
         source: PolicyError,
     },
+    /// A tool or a client that cannot be one.
+    #[error("--seed {}: {}{place}: {fault}", .path.display(), .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+    Client {
+        /// The file.
+        path: PathBuf,
+        /// On which line, counted from 1, where that could be told.
+        line: Option<u64>,
+        /// Where in the document.
+        place: Place,
+        /// What is wrong.
+        fault: ClientFault,
+    },
+    /// A whole policy and single members of one.
+    #[error("--seed {}: give the policy's members under `policy` or at the top, not both", .0.display())]
+    Beside(PathBuf),
+    /// Good by itself, but not together with what is in force already.
+    #[error("--seed, together with the policy in force: {0}")]
+    Together(PolicyError),
     /// Not a resource identifier, or one that is there already under another spelling.
     #[error("--resource: {0}")]
     Resource(PolicyError),
@@ -87,10 +139,65 @@ impl Seed {
         let text = std::fs::read_to_string(path).map_err(read)?;
         let seed = Self::parse(&text)
             .map_err(|reason| SeedError::Form { path: path.to_owned(), reason: one_line(&reason) })?;
-        Policy { resources: seed.resources.clone(), ..Policy::default() }
-            .check()
-            .map_err(|source| SeedError::Content { path: path.to_owned(), source })?;
+        if seed.policy.is_some() && seed.has_members() {
+            return Err(SeedError::Beside(path.to_owned()));
+        }
+        // By itself, whatever is in force: the file means the same wherever it is applied.
+        let alone = seed.over(&Policy::default());
+        let in_file = |place: &Place| {
+            if seed.policy.is_some() { place.within("policy") } else { place.clone() }
+        };
+        alone.check().map_err(|error| SeedError::Content {
+            path: path.to_owned(),
+            source: error.with_line(|place| line(&text, &in_file(place))),
+        })?;
+        seed.check_clients(&alone).map_err(|(place, fault)| SeedError::Client {
+            path: path.to_owned(),
+            line: line(&text, &place),
+            place,
+            fault,
+        })?;
         Ok(seed)
+    }
+
+    fn has_members(&self) -> bool {
+        let policy_only = Self {
+            policy: self.policy.clone(),
+            tools: self.tools.clone(),
+            clients: self.clients.clone(),
+            ..Self::default()
+        };
+        *self != policy_only
+    }
+
+    /// `current` with what the file says about it.
+    fn over(&self, current: &Policy) -> Policy {
+        if let Some(policy) = &self.policy {
+            return policy.clone();
+        }
+        fn put<T: Clone>(place: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                place.clone_from(value);
+            }
+        }
+        let mut policy = current.clone();
+        for (index, resource) in self.resources.iter().enumerate() {
+            // One that stands twice in the file stays twice, so that the check finds it.
+            let is_first =
+                !self.resources.iter().take(index).any(|other| other.resource == resource.resource);
+            policy.resources.retain(|known| !is_first || known.resource != resource.resource);
+            policy.resources.push(resource.clone());
+        }
+        put(&mut policy.lifetimes, self.lifetimes.as_ref());
+        put(&mut policy.cache, self.cache.as_ref());
+        put(&mut policy.documents, self.documents.as_ref());
+        put(&mut policy.blocked, self.blocked.as_ref());
+        put(&mut policy.registration, self.registration.as_ref());
+        put(&mut policy.adoption, self.adoption.as_ref());
+        put(&mut policy.profiles, self.profiles.as_ref());
+        put(&mut policy.consent, self.consent.as_ref());
+        put(&mut policy.branding, self.branding.as_ref());
+        policy
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -103,6 +210,16 @@ impl Seed {
         }
         serde_saphyr::from_str(text).map_err(|error| error.without_snippet().to_string())
     }
+}
+
+/// The line of `place`, counted from 1.
+fn line(text: &str, place: &Place) -> Option<u64> {
+    if text.trim_start().starts_with('{') {
+        let mut document = serde_json::Deserializer::from_str(text);
+        return u64::try_from(place.find(&mut document).line()).ok().filter(|line| *line > 0);
+    }
+    let found = serde_saphyr::with_deserializer_from_str(text, |document| Err::<(), _>(place.find(document)));
+    found.err().and_then(|error| error.location()).map(|location| location.line())
 }
 
 fn one_line(text: &str) -> String {
@@ -121,17 +238,15 @@ pub struct PolicyChanges {
 }
 
 impl PolicyChanges {
-    /// The policy that results. A resource that is there already under the same identifier is replaced
-    /// by that of the seed file and left alone by `--resource`, so that the same start can be repeated.
+    /// The policy that results: the seed file's document, or the one in force with the seed file's members.
+    /// A resource that is there already under the same identifier is replaced by that of the seed file and
+    /// left alone by `--resource`, so that the same start can be repeated.
     ///
     /// # Errors
     /// [`SeedError`] naming the switch at fault.
     pub fn apply(&self, current: &Policy) -> Result<Policy, SeedError> {
-        let mut policy = current.clone();
-        for resource in &self.seed.resources {
-            policy.resources.retain(|known| known.resource != resource.resource);
-            policy.resources.push(resource.clone());
-        }
+        let mut policy = self.seed.over(current);
+        policy.check().map_err(SeedError::Together)?;
         for resource in &self.resources {
             if !policy.resources.iter().any(|known| known.resource == *resource) {
                 policy.resources.push(on_the_fly(resource));
@@ -249,7 +364,7 @@ resources:
         for (text, line) in [
             (YAML.replace("name: Company files", "nmae: Company files"), "line 3"),
             (YAML.replace("        description: Read", "        about: Read"), "line 6"),
-            (format!("{YAML}clients: []\n"), "line 12"),
+            (format!("{YAML}client: []\n"), "line 12"),
             ("{\"resources\": [],\n \"resouces\": []}".to_owned(), "line 2"),
         ] {
             let refused = read(&text).unwrap_err();
@@ -365,5 +480,87 @@ resources:
         assert!(matches!(Seed::read(&path).unwrap_err(), SeedError::Read { .. }));
         fs::write(&path, vec![b' '; usize::try_from(SEED_BYTES_MAX).unwrap() + 1]).unwrap();
         assert!(matches!(Seed::read(&path).unwrap_err(), SeedError::TooLarge(_)));
+    }
+
+    const CLIENTS: &str = "\
+resources:
+  - resource: https://files.example/mcp
+    scopes: [{ name: files:read, description: Read your files }]
+dynamic_registration: { mode: on }
+tools:
+  - id: files-desktop
+    name: Files for the desktop
+    ceiling: { scopes: [files:read], resources: ['https://files.example/mcp'] }
+    profile: cli
+  - id: vendor
+    status: disabled
+clients:
+  - client_id: files-desktop
+    tool: files-desktop
+    client_name: Files
+    redirect_uris: [com.example.files:/callback, 'http://127.0.0.1/callback']
+  - client_id: nightly
+    tool: files-desktop
+    secret: 0123456789abcdef0123456789abcdef
+    grant_types: [client_credentials]
+  - client_id: https://vendor.example/client.json
+    tool: vendor
+";
+
+    #[test]
+    fn a_seed_is_a_policy_with_tools_and_clients() {
+        let seed = read(&CLIENTS.replace("{ mode: on }", "{ mode: 'on' }")).unwrap();
+        assert_eq!((seed.tools.len(), seed.clients.len()), (2, 3));
+        let policy = PolicyChanges { seed: seed.clone(), ..PolicyChanges::default() };
+        let applied = policy.apply(&Policy::default()).unwrap();
+        assert_eq!(applied.registration.mode, shared::policy::RegistrationMode::On);
+        assert_eq!(applied.resources.len(), 1);
+        assert!(!format!("{seed:?}").contains("0123456789abcdef"), "a secret in the log");
+    }
+
+    #[test]
+    fn a_whole_policy_takes_the_place_of_the_one_in_force() {
+        let whole = "policy:\n  resources: [{resource: https://a.example}]\n  cache: {floor_seconds: 5}\n";
+        let current = changes(YAML, &[], &[]).apply(&Policy::default()).unwrap();
+        let replaced = changes(whole, &[], &[]).apply(&current).unwrap();
+        assert_eq!((replaced.resources.len(), replaced.cache.floor_seconds), (1, 5));
+        let beside = read(&format!("{whole}cache: {{floor_seconds: 6}}\n")).unwrap_err();
+        assert!(beside.contains("not both"), "{beside}");
+        let wrong = read(&whole.replace("floor_seconds: 5", "floor_seconds: 90000")).unwrap_err();
+        assert!(wrong.contains("line 3: cache.floor_seconds: "), "{wrong}");
+    }
+
+    /// GOV: what cannot be a tool or a client is refused with its line.
+    #[test]
+    fn a_wrong_tool_or_client_is_refused_with_its_line() {
+        for (from, to, line, reason) in [
+            ("id: vendor", "id: files-desktop", 10, "listed twice"),
+            ("profile: cli", "profile: clu", 9, "no profile"),
+            ("scopes: [files:read]", "scopes: [files:write]", 8, "no resource of the file defines"),
+            ("['https://files.example/mcp']", "['https://other.example/mcp']", 8, "no resource of the file"),
+            ("name: Files for", "name: \"\\t\" #", 7, "control"),
+            ("id: vendor", "id: Vendor", 10, "tool id"),
+            ("status: disabled", "status: gone", 11, "gone"),
+            ("tool: vendor", "tool: seller", 22, "not among the tools"),
+            ("client_id: nightly", "client_id: files-desktop", 17, "listed twice"),
+            ("client_id: nightly", "client_id: dyn~nightly", 17, "dyn~"),
+            ("client_id: nightly", "client_id: night/ly", 17, "uses only"),
+            ("client_id: nightly", "client_id: http://a.example/x", 17, "uses only"),
+            ("tool: vendor", "tool: vendor\n    client_name: Vendor", 23, "metadata document"),
+            ("    secret: 0123456789abcdef0123456789abcdef\n", "", 19, "needs a secret"),
+            ("secret: 0123456789abcdef0123456789abcdef", "secret: hunter2", 19, "at random"),
+            ("[client_credentials]", "[refresh_token]", 20, "authorization_code or"),
+            ("[client_credentials]", "[password]", 20, "password"),
+            ("com.example.files:/callback", "http://files.example/callback", 16, "redirect"),
+            ("    redirect_uris: [com", "    # [com", 13, "redirect URI"),
+        ] {
+            let text = CLIENTS.replace("mode: on", "mode: 'on'");
+            assert!(text.contains(from), "{from}");
+            let at = if from == "tool: vendor" { text.rfind(from) } else { text.find(from) }.unwrap();
+            let refused = read(&format!("{}{to}{}", &text[..at], &text[at + from.len()..])).unwrap_err();
+            assert!(refused.contains(&format!("line {line}")), "{to}: {refused}");
+            assert!(refused.contains(reason), "{to}: {refused}");
+            assert!(!refused.contains('\n') && !refused.contains("hunter2"), "{to}: {refused}");
+        }
     }
 }

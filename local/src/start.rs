@@ -13,8 +13,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use shared::aws::table::DEFAULT_PREFIX;
 use shared::aws::{
-    self, DocumentStore, FailureStore, GrantStore, KeyStore, KeyStoreError, Keyring, PolicyStore, RateStore,
-    RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
+    self, AuditStore, DocumentStore, FailureStore, Governing, GrantStore, KeyStore, KeyStoreError, Keyring,
+    PolicyStore, RateStore, RecordReader, RegistrationStore, ReplayStore, StoreError, ToolStore,
 };
 use shared::cimd::copies::Copies;
 use shared::cimd::documents::Documents;
@@ -27,18 +27,20 @@ use shared::fetch::host::DevelopmentHost;
 use shared::jose::{KeyWrap, WrapError};
 use shared::oauth::Issuer;
 use shared::oauth::issuer::IssuerError;
+use shared::policy::ArnPattern;
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::admin_key::{self, AdminKey, AdminKeyError, LocalCaller};
 use crate::args::Args;
 use crate::data::{DataFile, DataFileError};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
 use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
-use crate::seed::{PolicyChanges, Seed, SeedError};
+use crate::seed::{self, PolicyChanges, Seed, SeedError};
 use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
 
@@ -173,6 +175,9 @@ pub enum StartError {
     /// The wrapping key cannot be had.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The administrator's key pair cannot be had.
+    #[error(transparent)]
+    AdminKey(#[from] AdminKeyError),
     /// The keys in the data file are not for this issuer and this key file.
     #[error(
         "the keys in the data file belong to another issuer than {0}, or to another key file: use the --issuer and --listen it was made with, or a new --data file"
@@ -184,6 +189,9 @@ pub enum StartError {
     /// The policy that was asked for is not one.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// Tools and clients of the seed file cannot be entered.
+    #[error(transparent)]
+    SeedWrite(#[from] seed::WriteError),
     /// The policy cannot be read or stored.
     #[error("policy: {0}")]
     Policy(#[from] StoreError),
@@ -203,6 +211,7 @@ pub enum StartError {
 pub struct Running {
     issuer: Issuer,
     addr: SocketAddr,
+    admin_key: AdminKey,
     dynamodb: DynamoDb,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
@@ -217,6 +226,11 @@ impl Running {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The key pair that administration requests are signed with.
+    pub fn admin_key(&self) -> &AdminKey {
+        &self.admin_key
     }
 
     /// Its DynamoDB.
@@ -255,8 +269,12 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         None => LocalKeyWrap::in_memory(outside.random.as_ref())?,
     };
     let wrap = Arc::new(wrap);
+    let admin_key = match &data {
+        Some(data) => AdminKey::in_file(&data.admin_key_path(), outside.random.as_ref())?,
+        None => AdminKey::generate(outside.random.as_ref())?,
+    };
     let dynamodb = DynamoDb::start(ANY_PORT, data).await?;
-    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap).await;
+    let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap, &admin_key).await;
     let router = match started {
         Ok(router) => router,
         Err(error) => {
@@ -272,7 +290,7 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         stopped.await.ok();
     });
     let serving = tokio::spawn(async move { serving.await });
-    Ok(Running { issuer, addr, dynamodb, stop, serving })
+    Ok(Running { issuer, addr, admin_key, dynamodb, stop, serving })
 }
 
 async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -294,6 +312,7 @@ async fn router(
     addr: SocketAddr,
     dynamodb: &DynamoDb,
     wrap: &Arc<LocalKeyWrap>,
+    admin_key: &AdminKey,
 ) -> Result<Router, StartError> {
     let authenticator: Arc<dyn UserAuthenticator> = match &config.upstream {
         Some(upstream) => Arc::new(upstream.open(issuer, Arc::clone(&outside.random))?),
@@ -302,6 +321,9 @@ async fn router(
     let tables = table::create(dynamodb.client(), DEFAULT_PREFIX).await?;
     let policies = Arc::new(PolicyStore::new(tables.clone()));
     change_policy(&policies, &config.policy, outside.clock.as_ref()).await?;
+    let tools = ToolStore::new(tables.clone());
+    let registrations = RegistrationStore::new(tables.clone());
+    seed::write(&config.policy.seed, &tools, &registrations, outside.clock.now()).await?;
     // After what a wrong switch can fail at: the first keys bind a data file to its issuer for good.
     let keys = Arc::new(keys(&tables, issuer, wrap, outside).await?);
 
@@ -317,7 +339,6 @@ async fn router(
     );
     let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
-    let tools = ToolStore::new(tables.clone());
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
@@ -329,9 +350,27 @@ async fn router(
     let resolver = Arc::new(resolver);
     let replays = ReplayStore::new(tables.clone());
     let failures = token::Failures::new(FailureStore::new(tables.clone()));
-    let registrations = RegistrationStore::new(tables.clone());
     let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
-    let grants = GrantStore::new(tables);
+    let grants = GrantStore::new(tables.clone());
+    let [spread] = outside.random.bytes().unwrap_or_default();
+    let audit = AuditStore::new(tables.clone(), spread);
+    let admin = admin::router(admin::App {
+        issuer: issuer.clone(),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        callers: Arc::new(LocalCaller::new(admin_key.clone(), Arc::clone(&outside.clock))),
+        founders: ArnPattern::parse(admin_key::ARN).into_iter().collect(),
+        keys: Arc::clone(&keys),
+        key_store: KeyStore::new(tables.clone(), issuer.clone()),
+        wrap: Arc::clone(wrap) as Arc<dyn KeyWrap>,
+        tools: tools.clone(),
+        catalogue: Arc::default(),
+        registrations: registrations.clone(),
+        grants: grants.clone(),
+        governing: Governing::new(tables),
+        policies: Arc::clone(&policies),
+        audit: audit.clone(),
+    });
     let authorize = authorize::router(authorize::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -344,6 +383,7 @@ async fn router(
         policies: Arc::clone(&policies),
         resolver: Arc::clone(&resolver),
         authenticator,
+        audit: audit.clone(),
     });
     let register = register::router(register::App {
         issuer: issuer.clone(),
@@ -366,12 +406,13 @@ async fn router(
         tools,
         registrations,
         policies,
+        audit,
         replays,
         failures,
         resolver,
         client_keys,
     });
-    Ok(front_door::router(Functions { authorize, register, token }, issuer, addr))
+    Ok(front_door::router(Functions { admin, authorize, register, token }, issuer, addr))
 }
 
 async fn keys(
@@ -436,6 +477,49 @@ mod tests {
 
     fn with_resource(resource: &str) -> PolicyChanges {
         PolicyChanges { resources: vec![resource.to_owned()], ..PolicyChanges::default() }
+    }
+
+    /// Tools and clients of the seed are entered once; a start that says the same changes nothing, one that says
+    /// something else changes that alone.
+    #[tokio::test]
+    async fn tools_and_clients_of_the_seed_are_entered_once() {
+        const SECRET: &str = "0123456789abcdef0123456789abcdef";
+        let folder = Folder::new();
+        let seed = |status: &str| {
+            let path = folder.path().join("seed.yaml");
+            let text = format!(
+                "tools: [{{id: files, name: Files, status: {status}}}]\nclients:\n  - {{client_id: files, tool: files, \
+                 redirect_uris: ['com.example.files:/cb'], secret: {SECRET}}}\n  \
+                 - {{client_id: 'https://vendor.example/client.json', tool: files}}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            PolicyChanges { seed: Seed::read(&path).unwrap(), ..PolicyChanges::default() }
+        };
+        let mut config = Config {
+            data: Some(folder.path().join("nameplate.db")),
+            issuer: Some(Issuer::parse("http://localhost:9000").unwrap()),
+            ..Config::default()
+        };
+        let mut seen = Vec::new();
+        for status in ["enabled", "enabled", "disabled"] {
+            config.policy = seed(status);
+            let running = run(&config).await.unwrap();
+            let tables = aws::DynamoDb::new(running.dynamodb().client(), DEFAULT_PREFIX.to_owned());
+            let id = shared::tool::ToolId::parse("files").unwrap();
+            let tool = ToolStore::new(tables.clone()).read(&id).await.unwrap().unwrap();
+            let mut clients = RegistrationStore::new(tables).of_tool(&id).await.unwrap();
+            clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
+            running.stop().await;
+            seen.push((tool, clients));
+        }
+        let [(first, clients), (again, clients_again), (disabled, _)] = seen.try_into().unwrap();
+        assert_eq!((first.status, first.revision), (shared::tool::Status::Enabled, 0));
+        assert_eq!((&again, &clients_again), (&first, &clients));
+        assert_eq!((disabled.status, disabled.revision), (shared::tool::Status::Disabled, 1));
+        let [issued, document] = clients.try_into().unwrap();
+        assert_eq!(issued.secrets.len(), 1);
+        assert!(!format!("{issued:?}").contains(SECRET), "stored as it is");
+        assert_eq!(document.metadata, None, "the document says it");
     }
 
     #[tokio::test]

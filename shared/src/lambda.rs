@@ -64,6 +64,13 @@ impl Start {
         DynamoDb::new(client, self.config.table_prefix.clone())
     }
 
+    /// A number by which processes spread over the chains of the audit trail. Without randomness all of them
+    /// write to one, which is slower and nothing else.
+    pub fn spread(&self) -> u8 {
+        let [spread] = self.random.bytes().unwrap_or_default();
+        spread
+    }
+
     /// What wraps the keys.
     ///
     /// # Errors

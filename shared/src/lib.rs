@@ -2,9 +2,10 @@
 //!
 //! Layers, from the ground up; imports only point down (`tests/suite/tidy.rs` checks it):
 //! ground (`clock`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `tool`,
-//! `policy`, `grant`, `jose`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
+//! `policy`, `grant`, `jose`, `audit`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
 //! edge (`http`, `config`, `lambda`).
 
+pub mod audit;
 pub mod aws;
 pub mod cimd;
 pub mod client;

@@ -2,6 +2,7 @@
 //! it, and browsers and clients that talk to them through the front door.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails the test that uses it")]
 
+mod administrator;
 mod browser;
 mod client;
 mod provider;
@@ -9,6 +10,7 @@ mod response;
 mod signer;
 mod world;
 
+pub use administrator::{Administrator, administrator_key, sign};
 pub use browser::Browser;
 pub use client::{CHALLENGE, CLIENT_ID, LOOPBACK_CLIENT_ID, Request, Tokens, VERIFIER, form, token_request};
 pub use provider::{ProviderDouble, ProviderKey, UPSTREAM_CLIENT_ID, basic_authorization};

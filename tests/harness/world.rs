@@ -10,12 +10,13 @@ use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 use http_body_util::BodyExt as _;
+use local::admin_key::{ARN, LocalCaller};
 use local::dynamodb::{ANY_PORT, DynamoDb as Embedded};
 use local::key_wrap::LocalKeyWrap;
 use local::sign_in::LocalSignIn;
 use shared::aws::{
-    DocumentStore, DynamoDb, FailureStore, GrantStore, Introduction, KeyStore, Keyring, PolicyStore,
-    RateStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, DocumentStore, DynamoDb, FailureStore, Governing, GrantStore, Introduction, KeyStore,
+    Keyring, PolicyStore, RateStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::copies::{Copies, WAIT_MAX};
 use shared::cimd::documents::Documents;
@@ -26,7 +27,7 @@ use shared::clock::Clock;
 use shared::fetch::Fetcher;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 use shared::oauth::Issuer;
-use shared::policy::Policy;
+use shared::policy::{Administration, ArnPattern, Policy};
 use shared::random::{OsRandom, Random};
 use shared::resolver::Resolver;
 use shared::testing::calls::Calls;
@@ -35,6 +36,7 @@ use shared::testing::fetcher::ScriptedFetcher;
 use shared::tool::{Introduced, Mechanism, Status, Tool, ToolId};
 use tower::ServiceExt as _;
 
+use crate::administrator::administrator_key;
 use crate::client::{CLIENT_ID, LOOPBACK_CLIENT_ID};
 use crate::response::Answer;
 
@@ -59,6 +61,7 @@ pub struct World {
     authenticator: Arc<dyn UserAuthenticator>,
     /// What the keys are wrapped with; can be switched off.
     pub wrap: Arc<BreakableWrap>,
+    founders: Vec<ArnPattern>,
 }
 
 impl World {
@@ -81,7 +84,10 @@ impl World {
         let keys = KeyStore::new(tables.clone(), issuer);
         keys.rotate_keys(wrap.as_ref(), clock.as_ref(), &OsRandom).await.unwrap();
         assert!(PolicyStore::new(tables).replace(0, policy, "tests", clock.now()).await.unwrap());
-        Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap }
+        // Where a policy gives roles, they decide alone.
+        let founded = policy.administration == Administration::default();
+        let founders = if founded { vec![ArnPattern::parse(ARN).unwrap()] } else { Vec::new() };
+        Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap, founders }
     }
 
     /// From now on instances sign people in with `authenticator`.
@@ -150,6 +156,7 @@ impl World {
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
             resolver: Arc::clone(&resolver),
+            audit: AuditStore::new(tables.clone(), 1),
             authenticator: Arc::clone(&self.authenticator),
         };
         let register = register::App {
@@ -172,18 +179,39 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             registrations: RegistrationStore::new(tables.clone()),
             policies: Arc::clone(&policies),
+            audit: AuditStore::new(tables.clone(), 2),
             replays: ReplayStore::new(tables.clone()),
             failures: token::Failures::new(FailureStore::new(tables.clone())),
             resolver,
             client_keys: client_keys.clone(),
         };
+        let callers = LocalCaller::new(administrator_key(), Arc::clone(&self.clock) as Arc<dyn Clock>);
+        let admin = admin::App {
+            issuer: Issuer::parse(ISSUER).unwrap(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            random: Arc::new(OsRandom),
+            callers: Arc::new(callers),
+            founders: self.founders.clone(),
+            keys: Arc::clone(&keys),
+            key_store: KeyStore::new(tables.clone(), Issuer::parse(ISSUER).unwrap()),
+            wrap: Arc::clone(&self.wrap) as Arc<dyn KeyWrap>,
+            tools: ToolStore::new(tables.clone()),
+            catalogue: Arc::default(),
+            registrations: RegistrationStore::new(tables.clone()),
+            grants: GrantStore::new(tables.clone()),
+            governing: Governing::new(tables.clone()),
+            policies: Arc::clone(&policies),
+            audit: AuditStore::new(tables.clone(), 0),
+        };
         Instance {
+            admin: admin::router(admin),
             authorize: authorize::router(authorize),
             register: register::router(register),
             token: token::router(token),
             calls,
             keys,
             policies,
+            dynamodb: self.embedded.client(),
             tables,
             documents,
             client_keys,
@@ -285,6 +313,7 @@ impl KeyWrap for BreakableWrap {
 /// One instance of the server.
 #[derive(Clone)]
 pub struct Instance {
+    admin: Router,
     authorize: Router,
     register: Router,
     token: Router,
@@ -294,6 +323,7 @@ pub struct Instance {
     pub keys: Arc<Keyring>,
     /// Its view of the policy.
     pub policies: Arc<PolicyStore>,
+    dynamodb: aws_sdk_dynamodb::Client,
     /// Its tables.
     pub tables: DynamoDb,
     /// Its metadata documents.
@@ -303,6 +333,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Its DynamoDB client, for tampering.
+    pub fn dynamodb_client(&self) -> aws_sdk_dynamodb::Client {
+        self.dynamodb.clone()
+    }
+
     /// Sends `request` to the function whose route it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         Answer::read(self.raw(request).await).await
@@ -316,6 +351,8 @@ impl Instance {
             &self.token
         } else if is_of(register::ROUTES) {
             &self.register
+        } else if path.starts_with(admin::PREFIX) {
+            &self.admin
         } else {
             &self.authorize
         };

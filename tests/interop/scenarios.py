@@ -20,7 +20,7 @@ from threading import Thread
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from browser import Browser
-from world import SCOPE, Documents, Exchange, Outcome, World, send
+from world import SCOPE, SECRET, Documents, Exchange, Outcome, World, send
 
 SCENARIOS: list[tuple[str, object, str]] = []
 METADATA = "/.well-known/oauth-authorization-server"
@@ -203,6 +203,69 @@ def the_typescript_client_meets_the_typescript_server(world: World):
 def the_typescript_client_meets_the_python_server(world: World):
     """RED-02, JWT-05, MET-06."""
     sdk_by_document(world, "typescript_sdk", "python_sdk", "claude-code", "127.0.0.1")
+
+
+# The SDKs, registered
+
+
+def sdk_without_document(world: World, client: str, host: str, client_id: str | None = None, **more) -> Outcome:
+    resource = world.resources["python_sdk"]
+    outcome = world.run_client(client, {"resource": resource, "redirect_host": host} | more)
+    check_exchanges(world, outcome.exchanges)
+    check_sdk_flow(world, outcome, resource, client_id)
+    same(outcome.fetches, 0, "documents fetched")
+    return outcome
+
+
+def sdk_by_registration(world: World, client: str) -> None:
+    """Two installations on two ports: each registers, and both are one client."""
+    outcomes = [sdk_without_document(world, client, "127.0.0.1") for _ in range(2)]
+    for outcome in outcomes:
+        same([e.status for e in outcome.exchanges if e.path == "/register"], [201], "registrations")
+        true(outcome.result["client_id"].startswith("dyn~"), f"client_id {outcome.result['client_id']}")
+    same(len({outcome.result["redirect_uri"] for outcome in outcomes}), 2, "redirect URIs")
+    same(len({outcome.result["client_id"] for outcome in outcomes}), 1, "clients")
+
+
+def sdk_pre_registered(world: World, client: str, host: str) -> None:
+    """With an issued id, public and with a secret; nothing is registered although it could be."""
+    secret = {"client_secret": SECRET, "token_endpoint_auth_method": "client_secret_post"}
+    for name, more in (
+        ("interop.public", {"token_endpoint_auth_method": "none"}),
+        ("interop.confidential", secret),
+        ("interop.confidential", secret | {"token_endpoint_auth_method": "client_secret_basic"}),
+    ):
+        outcome = sdk_without_document(world, client, host, name, client_information={"client_id": name} | more)
+        true("/register" not in [e.path for e in outcome.exchanges], "registered although it has an id")
+        used = [e for e in outcome.exchanges if e.path == "/token"]
+        by_header = more["token_endpoint_auth_method"] == "client_secret_basic"
+        same({"authorization" in e.request_headers for e in used}, {by_header}, "Authorization header")
+        in_form = more["token_endpoint_auth_method"] == "client_secret_post"
+        same({"client_secret" in e.form for e in used}, {in_form}, "client_secret in the form")
+
+
+@scenario()
+def the_python_client_registers_itself(world: World):
+    """REG-01, REG-02, RED-02."""
+    sdk_by_registration(world, "python_sdk")
+
+
+@scenario()
+def the_typescript_client_registers_itself(world: World):
+    """REG-01, REG-02, RED-02."""
+    sdk_by_registration(world, "typescript_sdk")
+
+
+@scenario()
+def the_python_client_is_registered_beforehand(world: World):
+    """CAU-01, CAU-03, RED-02."""
+    sdk_pre_registered(world, "python_sdk", "127.0.0.1")
+
+
+@scenario()
+def the_typescript_client_is_registered_beforehand(world: World):
+    """CAU-01, CAU-03, RED-03."""
+    sdk_pre_registered(world, "typescript_sdk", "localhost")
 
 
 @scenario()

@@ -204,6 +204,18 @@ DOCUMENTS = {
     "plain": {"client_name": "Plain Client", "redirect_uris": ["http://127.0.0.1/callback"]},
 }
 
+SECRET = "interop-secret-that-nobody-could-guess"
+# What an administrator has entered before anybody came.
+REGISTERED = {
+    "tools": [{"id": "interop", "name": "Interop, as registered"}],
+    "clients": [
+        {"client_id": name, "tool": "interop", "client_name": "Registered Client"}
+        | {"redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback", "com.example.interop:/callback"]}
+        | more
+        for name, more in (("interop.public", {}), ("interop.confidential", {"secret": SECRET}))
+    ],
+}
+
 
 def certificates(folder: Path) -> tuple[Path, Path]:
     """A root of our own and a certificate for the document host below it, as PEM files."""
@@ -295,7 +307,9 @@ class World:
         seed = self.folder / "seed.json"
         seed.write_text(
             json.dumps(
-                {
+                REGISTERED
+                | {
+                    "dynamic_registration": {"mode": "on"},
                     "resources": [
                         {
                             "resource": resource,
@@ -303,7 +317,7 @@ class World:
                             "scopes": [{"name": SCOPE, "description": "Call the tools of this server"}],
                         }
                         for name, resource in self.resources.items()
-                    ]
+                    ],
                 }
             )
         )

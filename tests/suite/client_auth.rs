@@ -425,7 +425,7 @@ async fn a_secret_in_the_header_authenticates_and_a_wrong_one_burns_nothing() {
 async fn a_secret_in_the_body_authenticates_and_one_in_the_uri_never() {
     let world = World::new().await;
     world
-        .register(SERVICE, Mechanism::Dynamic, service("client_secret_post", &json!({})), Some(SECRET))
+        .register(SERVICE, Mechanism::PreRegistered, service("client_secret_post", &json!({})), Some(SECRET))
         .await;
     let (instance, code) = service_code(&world).await;
     let named = [("client_id", SERVICE), ("client_secret", SECRET)];
@@ -442,7 +442,7 @@ async fn a_secret_in_the_body_authenticates_and_one_in_the_uri_never() {
         "undeclared",
     );
     let tokens = Tokens::of(&instance.post("/token", form(&[&pairs[..], &named[..]].concat())).await);
-    assert_eq!(tokens.claims()["registration"], "dynamic");
+    assert_eq!(tokens.claims()["registration"], "pre_registered");
     assert_eq!(tokens.claims()["tool_id"], "registered-agent");
 }
 

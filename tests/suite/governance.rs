@@ -110,7 +110,7 @@ async fn a_block_stops_every_path() {
         let instance = browser.instance.clone();
         let tokens = browser.tokens().await;
         let code = browser.authorize(&Request::default()).await;
-        let shown = browser.get(&Request::default().path()).await;
+        let shown = browser.get(&Request::default().with("prompt", "consent").path()).await;
         set(&world, &instance, json!({"blocked": blocked})).await;
         world.clock.advance(Duration::from_secs(6));
         let fetched = world.fetcher.fetched().len();

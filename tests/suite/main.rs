@@ -2,6 +2,8 @@
 //! and the source.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
+mod admin;
+mod audit;
 mod authorize;
 mod budgets;
 mod client_auth;
@@ -19,6 +21,7 @@ mod logos;
 mod metadata_host;
 mod par;
 mod people;
+mod policy;
 mod refresh;
 mod register;
 mod revocation;

@@ -196,7 +196,7 @@ async fn only_a_registered_resource_may_ask() {
         format!("{RESOURCE}:wrong"),
         format!("{RESOURCE}:"),
         format!("https://mcp2.example:{RESOURCE_SECRET}"),
-        format!("https://mcp2.example:"),
+        "https://mcp2.example:".to_owned(),
         format!("https://invented.example/c:{RESOURCE_SECRET}"),
         RESOURCE_SECRET.to_owned(),
     ] {

@@ -136,7 +136,7 @@ async fn disable_means_now_everywhere() {
     let (here, there) = (world.instance().await, world.instance().await);
     let mut browser = Browser::signed_in(&there, "ada").await;
     let tokens = browser.tokens().await;
-    let consent = browser.get(&Request::default().path()).await;
+    let consent = browser.get(&Request::default().with("prompt", "consent").path()).await;
     let unredeemed = browser.authorize(&Request::default()).await;
     let fetched = world.fetcher.fetched().len();
 
@@ -182,7 +182,7 @@ async fn revoking_a_tool_ends_its_grants_and_new_ones_can_be_made() {
     let mut browser = Browser::signed_in(&instance, "ada").await;
     let tokens = browser.tokens().await;
     let unredeemed = browser.authorize(&Request::default()).await;
-    let shown = browser.get(&Request::default().path()).await;
+    let shown = browser.get(&Request::default().with("prompt", "consent").path()).await;
     assert_eq!(change(&instance, &tool_id(), Change::Revoke).await.epoch, 1);
     tokens.refresh(&instance, CLIENT_ID).await.assert_status(400);
     token_request(&instance, &unredeemed, &[]).await.assert_status(400);

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use shared::aws::{Approval, Changed, Introduction, PolicyInForce};
 use shared::client::id::ClientId;
-use shared::client::metadata::AuthMethod;
+use shared::client::metadata::{AuthMethod, GrantType};
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
 use shared::grant::{ClientProof, Code, Grant, PushedRequest, Stage};
@@ -31,9 +31,10 @@ use crate::App;
 use crate::account;
 use crate::approval;
 use crate::ask::{evidence, present};
-use crate::error::{PageError, refuse, refuse_client};
+use crate::error::{PageError, refuse, refuse_as, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
 use crate::pages::{Frame, MessagePage};
+use crate::record::record;
 use crate::redirect::RedirectTarget;
 use crate::remember::{Earlier, Same, union};
 use crate::request::{AuthorizationRequest, RequestError};
@@ -121,7 +122,7 @@ async fn go_on(app: &App, headers: &HeaderMap, flows: &mut Flows, id: FlowId) ->
     };
     let response = match Walk::through(app, &flow, &session, None).await {
         Ok(walk) => answer_or_ask(app, id, &flow, &session, &walk).await,
-        Err(stop) => stop.answer(app, &session, flow.get("client_id")),
+        Err(stop) => stop.answer(app, &session, flow.get("client_id")).await,
     };
     flows.attach(app, response)
 }
@@ -159,10 +160,13 @@ impl<E: Into<PageError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
+    async fn answer(self, app: &App, session: &Session, client_id: Option<&str>) -> Response {
         match self {
             Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
-            Self::Page(error) => refuse_client(app, error, client_id),
+            Self::Page(error) => {
+                let reference = record(app, session, &error, client_id).await;
+                refuse_as(app, error, client_id, reference)
+            }
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
                 target.fail(code, description)
@@ -201,12 +205,16 @@ impl Walk {
         let target =
             RedirectTarget::prove(session, &client.metadata, redirect_uri, flow.get("state"), &app.issuer)
                 .ok_or(PageError::RedirectUriUnknown)?;
+        if let Some(block) = policy.policy.blocked.host(target.host()) {
+            return Err(PageError::from(Refusal::Blocked(block)).into());
+        }
+        // Before anything is parked: there is nothing to approve in a client that does not want this.
+        if !client.metadata.may_use(GrantType::AuthorizationCode) {
+            return Err(Stop::Redirect(target, RequestError::GrantType));
+        }
         if client.needs_approval {
             approval::park(app, session, &client).await?;
             return Err(PageError::from(Refusal::Pending(client.tool)).into());
-        }
-        if let Some(block) = policy.policy.blocked.host(target.host()) {
-            return Err(PageError::from(Refusal::Blocked(block)).into());
         }
         if !client.profile.redirect_kinds.contains(&target.kind()) {
             return Err(PageError::RedirectKind.into());
@@ -346,7 +354,7 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     }
     let walk = match Walk::through(app, &flow, &session, form.document.as_deref()).await {
         Ok(walk) => walk,
-        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id"))),
+        Err(stop) => return Ok(stop.answer(app, &session, flow.get("client_id")).await),
     };
     let response = match params.get("decision") {
         Some("approve") if walk.question() != form.question => {

@@ -80,6 +80,12 @@ pub(crate) enum PageError {
 type Shown = (StatusCode, &'static str, Message);
 
 impl PageError {
+    /// What came of the request, from a fixed vocabulary.
+    pub(crate) fn outcome(&self) -> &'static str {
+        let (_, outcome, _) = self.shown();
+        outcome
+    }
+
     fn shown(&self) -> Shown {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
         const LATER: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -135,9 +141,19 @@ pub(crate) fn refuse(app: &App, error: PageError) -> Response {
 
 /// As [`refuse`], for a request that named `client_id`.
 pub(crate) fn refuse_client(app: &App, error: PageError, client_id: Option<&str>) -> Response {
+    refuse_as(app, error, client_id, None)
+}
+
+/// As [`refuse_client`], with the reference under which the refusal was recorded.
+pub(crate) fn refuse_as(
+    app: &App,
+    error: PageError,
+    client_id: Option<&str>,
+    recorded: Option<String>,
+) -> Response {
     let (status, outcome, message) = error.shown();
     let (title, text) = Language::current().message(message);
-    let reference = reference(app);
+    let reference = recorded.unwrap_or_else(|| reference(app));
     let show_client = matches!(&error, PageError::Refused(refusal)
         if matches!(refusal.kind(), RefusalKind::Malformed | RefusalKind::Unknown));
     let retry = match &error {

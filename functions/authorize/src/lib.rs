@@ -14,6 +14,7 @@ mod flow;
 mod logo;
 mod look_alike;
 mod pages;
+mod record;
 mod redirect;
 mod remember;
 mod request;
@@ -28,8 +29,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::table::{DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
-use shared::aws::{GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
+use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::{AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
 use shared::http::log::remember_route;
@@ -61,6 +62,8 @@ pub struct App {
     pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Records what signed-in people are refused.
+    pub audit: AuditStore,
     /// Finds out who a client is.
     pub resolver: Arc<Resolver>,
     /// Signs people in.
@@ -75,8 +78,9 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
-    (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
-    (GRANTS, &[Right::PutItem]),
+    (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+    (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::UpdateItem]),
+    (GRANTS, &[Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
     (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),

@@ -143,9 +143,6 @@ impl AuthorizationRequest {
         if flow.get("response_mode").is_some_and(|mode| mode != "query") {
             return Err(RequestError::ResponseMode);
         }
-        if !client.may_use(GrantType::AuthorizationCode) {
-            return Err(RequestError::GrantType);
-        }
         client.auth_methods.usable(methods).map_err(|_| RequestError::AuthMethod)?;
         let challenge = CodeChallenge::parse(flow.get("code_challenge"), flow.get("code_challenge_method"))?;
         let resource = resource(flow, policy)?.clone();

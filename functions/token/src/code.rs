@@ -13,7 +13,7 @@ use crate::App;
 use crate::client_auth::Presented;
 use crate::dpop::{self, Proof};
 use crate::error::TokenError;
-use crate::governance::honour;
+use crate::governance::{end_replayed, honour};
 use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 
 pub(crate) async fn redeem(
@@ -45,7 +45,7 @@ pub(crate) async fn redeem(
         }
         Stage::Approved { .. } => {}
         Stage::Active(_) => {
-            app.grants.revoke(grant.id).await?;
+            end_replayed(app, grant, "code", now).await?;
             return Err(TokenError::CodeReplayed);
         }
         Stage::Revoked => return Err(TokenError::Revoked),

@@ -1,6 +1,7 @@
 //! Whether a grant whose credential is good may be honoured now: asked at every redemption and refresh
 //! (DESIGN invariant 4, REF-09).
 
+use shared::audit::{Actor, Event, Kind};
 use shared::aws::{Records, Wanted};
 use shared::client::id::ClientId;
 use shared::client::metadata::AuthMethod;
@@ -72,6 +73,32 @@ pub(crate) async fn authenticate_for(
         compatibility: registration.map(|known| known.compatibility).unwrap_or_default(),
     };
     authenticate(app, presented, &record).await
+}
+
+/// Ends a grant whose credential was used again, and records it. Ending comes first: it must not wait for
+/// the record, whose failure is logged.
+pub(crate) async fn end_replayed(
+    app: &App,
+    grant: &Grant,
+    credential: &str,
+    now: Timestamp,
+) -> Result<(), TokenError> {
+    app.grants.revoke(grant.id).await?;
+    let actor = Actor::Client(grant.client_id.clone());
+    let event = Event::new(now, Kind::CredentialReplayed, actor, grant.id.to_string())
+        .with("credential", credential)
+        .with("subject", grant.subject.clone())
+        .with("tool", grant.tool.as_str());
+    let recorded = match app.policies.current(app.clock.as_ref()).await {
+        Ok(policy) => {
+            app.audit.append(&event, policy.policy.administration.audit_retention()).await.map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = recorded {
+        tracing::warn!(grant = %grant.id, reason = chain(&error), "a replay was not recorded");
+    }
+    Ok(())
 }
 
 impl Honoured {

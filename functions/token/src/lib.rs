@@ -27,10 +27,10 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::aws::table::{
-    DOCUMENTS, FAILURES, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS,
+    AUDIT, DOCUMENTS, FAILURES, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, REPLAYS, Right, TOOLS,
 };
 use shared::aws::{
-    GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
 };
 use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
@@ -70,6 +70,8 @@ pub struct App {
     pub registrations: RegistrationStore,
     /// Reads the policy document.
     pub policies: Arc<PolicyStore>,
+    /// Records replays.
+    pub audit: AuditStore,
     /// Remembers what may be used once.
     pub replays: ReplayStore,
     /// Counts failed authentications.
@@ -99,6 +101,7 @@ impl App {
 
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
+    (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (DOCUMENTS, &[Right::GetItem, Right::PutItem, Right::UpdateItem]),
     (FAILURES, &[Right::UpdateItem]),
     (GRANTS, &[Right::BatchGetItem, Right::UpdateItem]),

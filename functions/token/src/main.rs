@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::aws::{
-    FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore, ToolStore,
+    AuditStore, FailureStore, GrantStore, PolicyStore, RecordReader, RegistrationStore, ReplayStore,
+    ToolStore,
 };
 use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         Ok(router(App {
             keys: start.keyring(&tables).await?,
             resolver: Arc::new(start.resolver(&tables, &copies)),
+            audit: AuditStore::new(tables.clone(), start.spread()),
             issuer: start.config.issuer,
             clock: start.clock,
             random: start.random,

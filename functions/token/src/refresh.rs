@@ -14,7 +14,7 @@ use crate::App;
 use crate::client_auth::Presented;
 use crate::dpop::{self, Proof};
 use crate::error::TokenError;
-use crate::governance::honour;
+use crate::governance::{end_replayed, honour};
 use crate::issue::{TokenResponse, access_token, check_resource, refresh_token};
 
 pub(crate) async fn rotate(
@@ -46,7 +46,7 @@ pub(crate) async fn rotate(
         Step::Rotate => rotate_or_retry(app, grant, &token, &active, now, lifetimes).await?,
         Step::Retry => retry(app, grant, active.generation).await?,
         Step::Replayed => {
-            app.grants.revoke(grant.id).await?;
+            end_replayed(app, grant, "refresh_token", now).await?;
             return Err(TokenError::RefreshReplayed);
         }
     };
@@ -134,7 +134,7 @@ async fn rotate_or_retry(
                 Step::Retry => retry(app, &current, active.generation).await,
                 Step::Rotate => Err(TokenError::RefreshRaced),
                 Step::Replayed => {
-                    app.grants.revoke(grant.id).await?;
+                    end_replayed(app, grant, "refresh_token", now).await?;
                     Err(TokenError::RefreshReplayed)
                 }
             }

@@ -129,7 +129,10 @@ fn config(vendor: &MetadataHost, stage: &Stage) -> Result<Config, DemoError> {
         introspection_secrets: Vec::new(),
     };
     Ok(Config {
-        policy: PolicyChanges { seed: Seed { resources: vec![notes] }, ..PolicyChanges::default() },
+        policy: PolicyChanges {
+            seed: Seed { resources: vec![notes], ..Seed::default() },
+            ..PolicyChanges::default()
+        },
         roots: vec![root],
         development: vec![vendor.development_host().map_err(|error| host(&error))?],
         ..Config::default()

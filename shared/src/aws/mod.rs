@@ -1,9 +1,11 @@
 //! Every call to AWS: the stores on DynamoDB, and KMS.
 
+mod audit;
 mod connections;
 mod documents;
 mod dynamodb;
 mod failures;
+mod governing;
 mod grants;
 mod invoke;
 mod item;
@@ -18,6 +20,7 @@ mod replays;
 pub mod table;
 mod tools;
 
+pub use audit::{AuditStore, Commit, Marker, Write};
 pub use connections::{CONNECTIONS_MAX, Connection};
 pub use documents::{
     Absence, Aside, Budget, CopyKey, DocumentStore, FAILURE_WINDOW, Lease, Leasing, Shared, Slot, Slotting,
@@ -25,6 +28,7 @@ pub use documents::{
 };
 pub use dynamodb::{DynamoDb, StoreError, connect};
 pub use failures::FailureStore;
+pub use governing::{Governing, GrantPlace};
 pub use grants::{Approval, GrantStore, Redemption, Retry, Rotation};
 pub use invoke::InvokeFetcher;
 pub use keyring::Keyring;

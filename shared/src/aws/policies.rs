@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{KeysAndAttributes, Put, TransactWriteItem};
 
 use super::item::{Attributes, is_cancelled_by_condition, number, text};
 use super::table::POLICY;
-use super::{DynamoDb, StoreError};
+use super::{DynamoDb, StoreError, Write};
 use crate::clock::{Clock, Timestamp};
 use crate::policy::{Policy, PolicyError};
 
@@ -125,6 +125,47 @@ impl PolicyStore {
         by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let [in_force, kept] = self.puts(current, policy, by, now)?;
+        let put = |put: Put| TransactWriteItem::builder().put(put).build();
+        let result = self
+            .dynamodb
+            .client
+            .transact_write_items()
+            .transact_items(put(in_force))
+            .transact_items(put(kept))
+            .send()
+            .await;
+        match result {
+            Ok(_) => {
+                self.forget_copy();
+                Ok(true)
+            }
+            Err(error) if is_cancelled_by_condition(&error) => Ok(false),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
+    }
+
+    /// The writes of [`Self::replace`], for committing them together with their audit entry. Call
+    /// [`Self::forget_copy`] afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the policy cannot be written down.
+    pub fn replacing(
+        &self,
+        current: u64,
+        policy: &Policy,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<[Write; 2], StoreError> {
+        Ok(self.puts(current, policy, by, now)?.map(Write::put))
+    }
+
+    /// The next look at the policy reads it.
+    pub fn forget_copy(&self) {
+        *self.copy.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn puts(&self, current: u64, policy: &Policy, by: &str, now: Timestamp) -> Result<[Put; 2], StoreError> {
         let document = policy.to_json().map_err(|error| StoreError::corrupt(POLICY, error))?;
         let next = current.saturating_add(1);
         let item = |id: &str| {
@@ -144,26 +185,10 @@ impl PolicyStore {
                 .expression_attribute_values(":version", number(current))
         };
         let kept = item(&history_id(next)).condition_expression("attribute_not_exists(id)");
-        let put = |put: aws_sdk_dynamodb::types::builders::PutBuilder| {
-            let put = put.build().map_err(|error| StoreError::corrupt(POLICY, error))?;
-            Ok::<_, StoreError>(TransactWriteItem::builder().put(put).build())
+        let built = |put: aws_sdk_dynamodb::types::builders::PutBuilder| {
+            put.build().map_err(|error| StoreError::corrupt(POLICY, error))
         };
-        let result = self
-            .dynamodb
-            .client
-            .transact_write_items()
-            .transact_items(put(in_force)?)
-            .transact_items(put(kept)?)
-            .send()
-            .await;
-        match result {
-            Ok(_) => {
-                *self.copy.write().unwrap_or_else(PoisonError::into_inner) = None;
-                Ok(true)
-            }
-            Err(error) if is_cancelled_by_condition(&error) => Ok(false),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        Ok([built(in_force)?, built(kept)?])
     }
 
     /// The last `count` versions (at most [`HISTORY_MAX`]), the newest first.

@@ -85,12 +85,15 @@ pub const RATES: Table = Table { name: "rates", key: "id", ttl: Some("expires_at
 /// What was used once and could be used again: `jti` of assertions and proofs.
 pub const REPLAYS: Table = Table { name: "replays", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
+/// The audit trail: its entries, where its chains end, and what was recorded once.
+pub const AUDIT: Table = Table { name: "audit", key: "id", ttl: Some("expires_at"), indexes: &[] };
+
 /// Failed client authentications, counted for a minute.
 pub const FAILURES: Table = Table { name: "failures", key: "id", ttl: Some("expires_at"), indexes: &[] };
 
 /// All tables.
 pub const TABLES: &[Table] =
-    &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, RATES];
+    &[GRANTS, KEYS, DOCUMENTS, POLICY, TOOLS, REGISTRATIONS, REPLAYS, FAILURES, RATES, AUDIT];
 
 /// What stands before every table name unless the deployment says otherwise.
 pub const DEFAULT_PREFIX: &str = "nameplate-";

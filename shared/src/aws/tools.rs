@@ -1,7 +1,6 @@
 //! Tools in DynamoDB: one item each; whatever is decided about a tool is one write to it, however many
 //! people use it (DESIGN invariant 4).
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Put, ReturnValue, Select, TransactWriteItem, Update,
 };
@@ -85,6 +84,27 @@ impl ToolStore {
             .await
             .map_err(StoreError::from_sdk)?;
         answer.item.map(tool).transpose()
+    }
+
+    /// Brings in a tool that has no registration yet.
+    ///
+    /// # Errors
+    /// [`StoreError`]; calling again is safe.
+    pub async fn add(&self, new: &Tool) -> Result<Introduction, StoreError> {
+        let result = self
+            .dynamodb
+            .client
+            .put_item()
+            .table_name(self.dynamodb.name(TOOLS))
+            .set_item(Some(item(new)?))
+            .condition_expression("attribute_not_exists(id)")
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Introduction::New),
+            Err(error) if condition_failure(&error).is_some() => Ok(Introduction::Existed),
+            Err(error) => Err(StoreError::from_sdk(error)),
+        }
     }
 
     /// Brings in a tool together with its first registration: both or neither. Of any number of people
@@ -175,17 +195,23 @@ impl ToolStore {
         change: &Change,
         revision: Option<u64>,
     ) -> Result<Changed, StoreError> {
-        let mut condition =
-            "attribute_exists(id) AND forgotten = :false AND attribute_not_exists(merged)".to_owned();
-        let update = self
+        let mut condition = CHANGEABLE.to_owned();
+        let Expression { update, names, values } = expression(change)?;
+        let mut update = self
             .dynamodb
             .client
             .update_item()
             .table_name(self.dynamodb.name(TOOLS))
             .key(TOOLS.key, text(id.as_str()))
+            .update_expression(update)
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":false", AttributeValue::Bool(false));
-        let mut update = described(update, change)?;
+        for (name, attribute) in names {
+            update = update.expression_attribute_names(name, attribute);
+        }
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
+        }
         if let Some(revision) = revision {
             condition.push_str(" AND revision = :revision");
             update = update.expression_attribute_values(":revision", number(revision));
@@ -454,39 +480,49 @@ impl ToolStore {
     }
 }
 
-fn described(
-    update: UpdateItemFluentBuilder,
-    change: &Change,
-) -> Result<UpdateItemFluentBuilder, StoreError> {
-    let status = |update: UpdateItemFluentBuilder, status: Status| {
-        update
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", text(status.as_str()))
-    };
+/// An update as DynamoDB wants it said, whether it is sent alone or in a transaction.
+pub(super) struct Expression {
+    pub(super) update: &'static str,
+    pub(super) names: Vec<(&'static str, &'static str)>,
+    pub(super) values: Vec<(&'static str, AttributeValue)>,
+}
+
+/// What is true of every tool that can be changed: it exists, stands for itself, and is not forgotten.
+pub(super) const CHANGEABLE: &str =
+    "attribute_exists(id) AND forgotten = :false AND attribute_not_exists(merged)";
+
+pub(super) fn expression(change: &Change) -> Result<Expression, StoreError> {
+    const STATUS: (&str, &str) = ("#status", "status");
     let value = |value: Result<AttributeValue, serde_dynamo::Error>| {
         value.map_err(|error| StoreError::corrupt(TOOLS, error))
     };
-    Ok(match change {
-        Change::Enable(reviewed) => status(update, Status::Enabled)
-            .update_expression("SET #status = :status, reviewed = :reviewed, revision = revision + :one")
-            .expression_attribute_values(":reviewed", value(serde_dynamo::to_attribute_value(reviewed))?),
-        Change::Disable => status(update, Status::Disabled)
-            .update_expression("SET #status = :status, revision = revision + :one"),
-        Change::Withdraw => status(update, Status::Withdrawn)
-            .update_expression("SET #status = :status, revision = revision + :one"),
-        Change::Revoke => update.update_expression("SET epoch = epoch + :one, revision = revision + :one"),
-        Change::Rename(name) => update
-            .expression_attribute_names("#name", "name")
-            .update_expression("SET #name = :name, revision = revision + :one")
-            .expression_attribute_values(":name", text(name)),
-        Change::SetCeiling(ceiling) => update
-            .update_expression("SET ceiling = :ceiling, revision = revision + :one")
-            .expression_attribute_values(":ceiling", value(serde_dynamo::to_attribute_value(ceiling))?),
-        Change::SetProfile(Some(profile)) => update
-            .update_expression("SET profile = :profile, revision = revision + :one")
-            .expression_attribute_values(":profile", text(profile)),
-        Change::SetProfile(None) => update.update_expression("SET revision = revision + :one REMOVE profile"),
-    })
+    let status = |status: Status| (":status", text(status.as_str()));
+    let set_status = "SET #status = :status, revision = revision + :one";
+    let (update, names, values) = match change {
+        Change::Enable(reviewed) => (
+            "SET #status = :status, reviewed = :reviewed, revision = revision + :one",
+            vec![STATUS],
+            vec![status(Status::Enabled), (":reviewed", value(serde_dynamo::to_attribute_value(reviewed))?)],
+        ),
+        Change::Disable => (set_status, vec![STATUS], vec![status(Status::Disabled)]),
+        Change::Withdraw => (set_status, vec![STATUS], vec![status(Status::Withdrawn)]),
+        Change::Revoke => ("SET epoch = epoch + :one, revision = revision + :one", vec![], vec![]),
+        Change::Rename(name) => (
+            "SET #name = :name, revision = revision + :one",
+            vec![("#name", "name")],
+            vec![(":name", text(name))],
+        ),
+        Change::SetCeiling(ceiling) => (
+            "SET ceiling = :ceiling, revision = revision + :one",
+            vec![],
+            vec![(":ceiling", value(serde_dynamo::to_attribute_value(ceiling))?)],
+        ),
+        Change::SetProfile(Some(profile)) => {
+            ("SET profile = :profile, revision = revision + :one", vec![], vec![(":profile", text(profile))])
+        }
+        Change::SetProfile(None) => ("SET revision = revision + :one REMOVE profile", vec![], vec![]),
+    };
+    Ok(Expression { update, names, values })
 }
 
 /// Approved ones count for the moment until they are redeemed or expire; revoked ones never.
@@ -528,7 +564,7 @@ struct Item {
     revision: u64,
 }
 
-fn item(tool: &Tool) -> Result<Attributes, StoreError> {
+pub(super) fn item(tool: &Tool) -> Result<Attributes, StoreError> {
     let tool = tool.clone();
     serde_dynamo::to_item(Item {
         v: ITEM_VERSION,

@@ -31,7 +31,8 @@ impl Policy {
         self.check_profiles()?;
         self.check_registration()?;
         self.check_adoption()?;
-        self.check_pages()
+        self.check_pages()?;
+        self.check_administration()
     }
 
     fn check_pages(&self) -> Checked {
@@ -41,6 +42,14 @@ impl Policy {
         }
         let refuse = |error| PolicyError::at(Place::top().member("branding"), PolicyFault::Branding(error));
         self.branding.check().map_err(refuse)
+    }
+
+    fn check_administration(&self) -> Checked {
+        let here = Place::top().member("administration");
+        if !self.administration.is_bounded() {
+            return Err(PolicyError::at(here, PolicyFault::TooManyPatterns));
+        }
+        range(here.member("audit_retention_days"), self.administration.audit_retention_days, (30, 3660))
     }
 
     fn check_resources(&self) -> Checked {

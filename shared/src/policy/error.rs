@@ -107,6 +107,9 @@ pub enum PolicyFault {
     /// More than [`super::PROFILES_MAX`].
     #[error("there are more than {} profiles", super::PROFILES_MAX)]
     TooManyProfiles,
+    /// More than [`super::PATTERNS_MAX`].
+    #[error("there are more than {} patterns for one role", super::PATTERNS_MAX)]
+    TooManyPatterns,
     /// Two profiles of one name.
     #[error("the profile {0:?} is listed twice")]
     ProfileTwice(String),

@@ -15,6 +15,7 @@ mod place;
 mod profile;
 mod registration;
 mod resource;
+mod roles;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,7 @@ pub use place::Place;
 pub use profile::{Authentication, ClientFacts, Match, PROFILES_MAX, Profile};
 pub use registration::{Adoption, RegistrationMode, RegistrationPolicy, TokenDigest, TokenDigestError};
 pub use resource::{Resource, ScopeDescription};
+pub use roles::{Administration, ArnPattern, ArnPatternError, PATTERNS_MAX, Role};
 
 use branding::Branding;
 use consent::ConsentPolicy;
@@ -66,6 +68,8 @@ pub struct Policy {
     pub consent: ConsentPolicy,
     /// Whose pages these are.
     pub branding: Branding,
+    /// Who may do what through the administration API.
+    pub administration: Administration,
 }
 
 impl Policy {

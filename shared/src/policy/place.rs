@@ -34,6 +34,14 @@ impl Place {
         self.step(Step::Element(index))
     }
 
+    /// The same place in a document that has the whole of this one as its member `name`.
+    #[must_use]
+    pub fn within(&self, name: &'static str) -> Self {
+        let mut steps = vec![Step::Member(name)];
+        steps.extend(self.0.iter().cloned());
+        Self(steps)
+    }
+
     fn step(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
@@ -177,5 +185,6 @@ mod tests {
             assert_eq!(line_in_json(json, &place), Some(line), "{place}");
         }
         assert_eq!(b.element(1).member("c").to_string(), "b[1].c");
+        assert_eq!(b.element(1).within("a").to_string(), "a.b[1]");
     }
 }

@@ -128,9 +128,8 @@ impl Presented {
     pub(crate) fn holds_one_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
         let Proof::Secret(_, secret) = &self.proof else { return false };
         let presented = URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()));
-        digests.fold(false, |found, known| {
-            verify_slices_are_equal(known.as_bytes(), presented.as_bytes()).is_ok() || found
-        })
+        let equal = |known: &&str| verify_slices_are_equal(known.as_bytes(), presented.as_bytes()).is_ok();
+        digests.filter(equal).count() > 0
     }
 
     /// The method that the request uses.

@@ -1,0 +1,82 @@
+//! All tools, read once in a while: what listings search and sort, and where near matches come from.
+//!
+//! Tools are few by design, however many installations there are; so a listing reads the table, and a
+//! copy of some seconds serves the pages after the first one.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use shared::aws::{StoreError, ToolStore};
+use shared::clock::{Clock, Timestamp};
+use shared::tool::Tool;
+
+/// How old a listing may be.
+const STALENESS: Duration = Duration::from_secs(5);
+
+/// Items of one scan.
+const SCAN_PAGE: i32 = 1000;
+
+/// Tools that are listed: more than any organisation has, and a bound on memory.
+const TOOLS_MAX: usize = 50_000;
+
+/// Ids that are offered in place of one that does not exist.
+const NEAR_MAX: usize = 3;
+
+/// A likeness below this is no help.
+const NEAR_LEAST: f64 = 0.8;
+
+/// The tools as last read.
+#[derive(Debug, Default)]
+pub struct Catalogue(RwLock<Option<(Timestamp, Arc<Vec<Tool>>)>>);
+
+impl Catalogue {
+    /// All tools that are not forgotten, at most some seconds old.
+    pub(crate) async fn tools(
+        &self,
+        store: &ToolStore,
+        clock: &dyn Clock,
+    ) -> Result<Arc<Vec<Tool>>, StoreError> {
+        let now = clock.now();
+        if let Some((read_at, tools)) = self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && now.since(*read_at) < STALENESS
+            && *read_at <= now
+        {
+            return Ok(Arc::clone(tools));
+        }
+        let (mut tools, mut after) = (Vec::new(), None);
+        loop {
+            let (page, next) = store.page(after.as_ref(), SCAN_PAGE).await?;
+            tools.extend(page);
+            after = next;
+            if after.is_none() || tools.len() >= TOOLS_MAX {
+                break;
+            }
+        }
+        let tools = Arc::new(tools);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&tools)));
+        Ok(tools)
+    }
+
+    /// The next listing reads anew.
+    pub(crate) fn forget(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Ids of tools that look like `wanted`, or whose name does; the likeliest first.
+pub(crate) fn near(tools: &[Tool], wanted: &str) -> Vec<String> {
+    let wanted = wanted.to_lowercase();
+    let likeness = |text: &str| strsim::jaro_winkler(&text.to_lowercase(), &wanted);
+    let mut found: Vec<(f64, &str)> = tools
+        .iter()
+        .map(|tool| {
+            let id = tool.id.as_str();
+            let host = id.split('~').next().unwrap_or(id);
+            let by_name = tool.name.as_deref().map_or(0.0, likeness);
+            (likeness(id).max(likeness(host)).max(by_name), id)
+        })
+        .filter(|(likeness, _)| *likeness >= NEAR_LEAST)
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    found.into_iter().take(NEAR_MAX).map(|(_, id)| id.to_owned()).collect()
+}
