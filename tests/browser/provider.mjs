@@ -10,8 +10,12 @@ export const CLIENT_SECRET = 'a secret of the browser tests';
 /** People by user name; the tests change their groups. */
 export const people = {
     ada: { name: 'Ada Lovelace', groups: ['engineers'] },
-    grace: { name: 'Grace Hopper', groups: [] }
+    grace: { name: 'Grace Hopper', groups: [] },
+    hedy: { name: 'Hedy Lamarr', groups: [] }
 };
+
+/** Whether the provider's token endpoint is out of order. */
+export const outage = { now: false };
 
 function key(kid) {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -41,7 +45,9 @@ export async function startProvider(port, redirectUris, kid) {
     });
     const callback = provider.callback();
     const server = createServer((request, response) => {
-        if (request.url.startsWith('/interaction/')) {
+        if (outage.now && request.url.startsWith('/token')) {
+            response.writeHead(503).end();
+        } else if (request.url.startsWith('/interaction/')) {
             interact(provider, request, response).catch(error => response.writeHead(500).end(String(error)));
         } else {
             callback(request, response);

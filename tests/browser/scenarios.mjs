@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
-import { people } from './provider.mjs';
+import { outage, people } from './provider.mjs';
 import { World } from './world.mjs';
 
 const PAGES = join(dirname(fileURLToPath(import.meta.url)), '../../docs/pages');
@@ -109,7 +109,7 @@ scenario('a person signs in at the provider and allows', async person => {
 });
 
 scenario('what was allowed for a web site is not asked again and more of it is asked alone', async person => {
-    const first = await person.reachConsent('notes.example');
+    const first = await person.reachConsent('notes.example', {}, { user: 'hedy' });
     const tokens = await (await person.world.redeem(first, (await person.allow(first)).get('code'))).json();
     assert.ok(tokens.refresh_token);
     const again = await person.ask('notes.example');
@@ -157,25 +157,22 @@ scenario('hosts that look like others are called by their names', async person =
 });
 
 scenario('names with markup and hidden letters are shown harmlessly', async person => {
-    const document = person.world.documents['nasty.example'];
-    for (const [name, shown] of [
+    // A host each: failed documents count against their host.
+    const names = [
         ['<b>Claude</b><script>alert(1)</script>', '<b>Claude</b><script>alert(1)</script>'],
         ['\u202eedualC\u2066\u200b', 'edualC'],
         ['Clаude סוכן', 'Clаude סוכן'],
         ['x'.repeat(1000), `${'x'.repeat(120)}…`]
-    ]) {
-        document.client_name = name;
-        await person.reachConsent('nasty.example');
-        if (person.page.url().includes('/consent') || person.page.url().includes('/authorize')) {
-            const text = await person.text();
-            if (text.includes('cannot be verified')) {
-                await person.look('client-invalid');
-                continue;
-            }
-            assert.ok(text.includes(shown), `${shown} in ${text}`);
-            assert.equal(await person.page.locator('main b, main script').count(), 0);
-            await person.look();
-        }
+    ];
+    for (const [index, [name, shown]] of names.entries()) {
+        const host = `nasty-${index}.example`;
+        person.world.documents[host].client_name = name;
+        await person.reachConsent(host);
+        const text = await person.text();
+        // A document may also be refused for it; then nothing of it is shown.
+        assert.ok(text.includes(shown) || text.includes('cannot be verified'), `${shown} in ${text}`);
+        assert.equal(await person.page.locator('main b, main script').count(), 0);
+        await person.look(text.includes('cannot be verified') ? 'client-invalid' : undefined);
     }
 });
 
@@ -307,7 +304,7 @@ scenario('the pages fit a telephone', async person => {
     await person.look('consent-phone');
 }, { viewport: { width: 320, height: 640 } });
 
-// Last, because they take the provider away.
+// Last, because they change the provider for all who come after.
 
 scenario('a provider with new keys is believed', async person => {
     await person.world.provider.stop();
@@ -317,16 +314,10 @@ scenario('a provider with new keys is believed', async person => {
 });
 
 scenario('while the provider is down the page says so', async person => {
-    const request = await person.ask('cli.example', {}, person.world.mfa);
-    const { provider } = person.world;
-    await person.page.getByLabel('Name').fill('ada');
+    await person.ask('cli.example', {}, person.world.mfa);
     const landing = person.page.waitForResponse(response => response.url().includes('/sign-in/callback'));
-    await person.context.route('**/sign-in/callback*', async route => {
-        await provider.stop();
-        await route.continue();
-    });
-    void request;
-    await person.page.locator('button[value=mfa]').click();
+    outage.now = true;
+    await person.signIn('ada', 'mfa');
     const answer = await landing;
     assert.equal(answer.status(), 503);
     await person.page.getByRole('heading', { name: 'Sign-in is not available right now' }).waitFor();

@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { CLIENT_ID, CLIENT_SECRET, startProvider } from './provider.mjs';
 
 export const RESOURCE = 'https://mcp.example/notes';
-export const HOSTS = ['notes.example', 'cli.example', 'claude.example', 'xn--mnchen-3ya.example', 'nasty.example', 'new.example'];
+export const HOSTS = ['notes.example', 'cli.example', 'claude.example', 'xn--mnchen-3ya.example', 'nasty-0.example', 'nasty-1.example', 'nasty-2.example', 'nasty-3.example',
+    'new.example'];
 
 async function freePort() {
     const probe = createServer();

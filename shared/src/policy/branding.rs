@@ -24,19 +24,14 @@ const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 #[serde(deny_unknown_fields, default)]
 pub struct Branding {
     /// The operator's name.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The operator's mark: a PNG, base64. Served from our own origin.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub logo_png: String,
     /// Colour of links, focus, and buttons on a light ground, `#rrggbb`.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub accent_light: String,
     /// The same on a dark ground.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub accent_dark: String,
     /// Whom people can ask: an e-mail address or an https URL.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub support: String,
 }
 
