@@ -1,4 +1,5 @@
 //! What administrators can say on the command line.
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts that people read in a terminal")]
 
 use std::path::PathBuf;
 

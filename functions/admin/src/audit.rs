@@ -121,10 +121,13 @@ impl Query {
     }
 }
 
+/// A chain: its number, where it ends, and its entries with what they say.
+type Chain = (u8, u64, Vec<(Content, Entry)>);
+
 /// The entries of all chains, the newest first, read chain by chain from their ends.
 struct Walk<'a> {
     app: &'a App,
-    chains: Vec<(u8, u64, Vec<(Content, Entry)>)>,
+    chains: Vec<Chain>,
 }
 
 impl<'a> Walk<'a> {
