@@ -12,7 +12,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs/conformance.md"
 ID = re.compile(r"\b[A-Z]{3}-\d{2}\b")
+RANGE = re.compile(r"\b([A-Z]{3})-(\d{2}) to \1-(\d{2})\b")
 HEAD = "| requirement | test |\n|---|---|\n"
+
+
+def requirements(words: str) -> list[str]:
+    """The requirements that `words` name, each once; "FET-02 to FET-04" are three."""
+    ranges = RANGE.sub(lambda found: " ".join(f"{found[1]}-{n:02}" for n in range(int(found[2]), int(found[3]) + 1)), words)
+    return list(dict.fromkeys(ID.findall(ranges)))
 
 
 def rust_tests(source: str):
@@ -49,7 +56,7 @@ def main() -> None:
     for path in [*files, ROOT / "tests/interop/scenarios.py"]:
         read = rust_tests if path.suffix == ".rs" else scenarios
         for name, words in read(path.read_text()):
-            for requirement in dict.fromkeys(ID.findall(words)):
+            for requirement in requirements(words):
                 if requirement in known:
                     proofs[requirement].append(f"`{path.relative_to(ROOT)}::{name}`")
     rows = "".join(

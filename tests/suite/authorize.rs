@@ -10,7 +10,7 @@ async fn world() -> (World, Browser) {
     (world, browser)
 }
 
-/// Q01, CON-01, CON-02, AUT-22, AUT-23: hosts on the page, then code, state, and iss, each once.
+/// Q01, AUT-01, CON-01, CON-02, AUT-22, AUT-23: hosts on the page, then code, state, and iss, each once.
 #[tokio::test]
 async fn a_complete_request_leads_through_consent_to_a_code() {
     let (_world, mut browser) = world().await;
@@ -44,7 +44,7 @@ async fn a_stranger_signs_in_before_anything_is_fetched_or_redirected() {
     assert_eq!(world.fetcher.fetched(), [CLIENT_ID]);
 }
 
-/// Q02 to Q06, Q12, AUT-10 to AUT-21, RFC 9207: errors of a proven client go there, with state and iss.
+/// Q02 to Q06, Q12, AUT-10 to AUT-14, AUT-16, AUT-19, AUT-21, AUT-28, RFC 9207: errors of a proven client go there, with state and iss.
 #[tokio::test]
 async fn errors_after_the_redirect_uri_is_proved_go_to_the_client() {
     let (_world, mut browser) = world().await;
@@ -88,7 +88,7 @@ async fn a_repeated_state_is_refused_and_not_echoed() {
     assert_eq!(answer.redirect_param("state"), "");
 }
 
-/// Q10, RED-12, AUT-30: without one client and one redirect URI of its own there is a page and no redirect.
+/// Q10, RED-08, RED-12, AUT-30: without one client and one redirect URI of its own there is a page and no redirect.
 #[tokio::test]
 async fn a_request_without_a_proven_target_ends_on_a_page() {
     let (_world, mut browser) = world().await;
@@ -118,7 +118,7 @@ async fn a_request_without_a_proven_target_ends_on_a_page() {
     }
 }
 
-/// FET-20, AR034: blocked, closed, and malformed hosts look the same to the browser; the log knows.
+/// FET-04, FET-20, AR034: blocked, closed, and malformed hosts look the same to the browser; the log knows.
 #[tokio::test]
 async fn a_document_that_cannot_be_had_is_a_page_that_tells_nothing() {
     let (world, mut browser) = world().await;
@@ -146,7 +146,7 @@ async fn a_document_that_cannot_be_had_is_a_page_that_tells_nothing() {
     assert_eq!(pages.len(), 2, "one page for each status");
 }
 
-/// CAC-02, CAC-03, F03, K15, K16: neither an error nor an invalid document is remembered, whatever its
+/// CAC-02, CAC-03, DOC-08, F03, K15, K16: neither an error nor an invalid document is remembered, whatever its
 /// headers say; only the next fetch waits a moment, and the page says so.
 #[tokio::test]
 async fn a_failed_fetch_is_not_cached() {

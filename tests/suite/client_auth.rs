@@ -281,7 +281,7 @@ async fn what_honest_clients_send_is_accepted() {
     }
 }
 
-/// T24, TR267, TR268, GHSA-v3q9-2p3m-7g43: an assertion is good once, on whichever instance; of many that
+/// CAU-09, T24, TR267, TR268, GHSA-v3q9-2p3m-7g43: an assertion is good once, on whichever instance; of many that
 /// come at once one is good.
 #[tokio::test]
 async fn an_assertion_is_spent_on_all_instances() {

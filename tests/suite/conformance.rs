@@ -1,4 +1,5 @@
-//! `docs/conformance.md` tells the truth: every requirement it names exists, and so does every test.
+//! `docs/conformance.md` tells the truth: every requirement it names exists, so does every test, and what has
+//! none says why.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,9 +14,14 @@ struct Row {
     tests: Vec<String>,
 }
 
+/// Where the table of proofs begins.
+const PROVED: &str = "## Proved\n";
+
 fn rows(document: &str) -> Vec<Row> {
+    let before = document.split(PROVED).next().filter(|before| before.len() < document.len());
+    let skipped = before.map_or(0, |before| before.lines().count());
     let mut rows = Vec::new();
-    for (index, text) in document.lines().enumerate() {
+    for (index, text) in document.lines().enumerate().skip(skipped) {
         let Some(text) = text.strip_prefix('|') else { continue };
         let cells: Vec<&str> = text.trim_end().trim_end_matches('|').split('|').map(str::trim).collect();
         let [requirement, tests] = cells[..] else { panic!("line {}: not two columns", index + 1) };
@@ -88,6 +94,36 @@ fn every_row_names_a_requirement_and_tests_that_exist() {
     let read = |path: &str| fs::read_to_string(root().join(Path::new(path))).ok();
     assert!(rows(&document).len() > 20, "the table is not where it was");
     assert_eq!(problems(&document, &known, read), Vec::<String>::new());
+}
+
+/// The requirements that stand in the table of reasons, each with its reason.
+fn reasons(document: &str) -> Vec<(String, String)> {
+    let Some((before, _)) = document.split_once(PROVED) else { return Vec::new() };
+    let mut reasons = Vec::new();
+    for text in before.lines().filter_map(|line| line.strip_prefix('|')) {
+        let cells: Vec<&str> = text.trim_end().trim_end_matches('|').split('|').map(str::trim).collect();
+        let [requirements, reason] = cells[..] else { panic!("not two columns: {text}") };
+        for requirement in requirements.split(", ").filter(|text| looks_like_an_id(text)) {
+            reasons.push((requirement.to_owned(), reason.to_owned()));
+        }
+    }
+    reasons
+}
+
+#[test]
+fn every_requirement_has_a_test_or_a_reason_and_not_both() {
+    let document = fs::read_to_string(root().join("docs/conformance.md")).unwrap();
+    let known = fs::read_to_string(root().join("docs/requirements.txt")).unwrap();
+    let proved: BTreeSet<String> = rows(&document).into_iter().map(|row| row.requirement).collect();
+    let reasons = reasons(&document);
+    assert!(reasons.iter().all(|(_, reason)| reason.len() > 20));
+    let explained: BTreeSet<String> = reasons.iter().map(|(requirement, _)| requirement.clone()).collect();
+    assert_eq!(explained.len(), reasons.len(), "each once");
+    assert_eq!(proved.intersection(&explained).collect::<Vec<_>>(), Vec::<&String>::new(), "proved after all");
+    let named: BTreeSet<&str> = proved.union(&explained).map(String::as_str).collect();
+    let all: BTreeSet<&str> = known.lines().collect();
+    assert_eq!(all.difference(&named).collect::<Vec<_>>(), Vec::<&&str>::new(), "neither proved nor explained");
+    assert_eq!(named.difference(&all).collect::<Vec<_>>(), Vec::<&&str>::new(), "no requirement");
 }
 
 #[test]

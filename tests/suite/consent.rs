@@ -49,7 +49,7 @@ async fn a_flow_belongs_to_the_browser_that_began_it() {
     victim.post("/consent", body).await.assert_page(403);
 }
 
-/// AR225 to AR231: forms from elsewhere, or without our seal, or altered, are refused.
+/// CON-05, AR225 to AR231: forms from elsewhere, or without our seal, or altered, are refused.
 #[tokio::test]
 async fn a_forged_consent_is_refused() {
     let world = World::new().await;

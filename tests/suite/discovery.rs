@@ -29,7 +29,7 @@ async fn the_metadata_says_what_is_true_and_nothing_else() {
     }
 }
 
-/// M02, MET-01, CLIENTS 1: what is not offered is 404, never 5xx; a wrong method is 405 with Allow.
+/// M02, MET-01, MET-04, CLIENTS 1: what is not offered is 404, never 5xx; a wrong method is 405 with Allow.
 #[tokio::test]
 async fn unknown_paths_and_methods_are_refused_plainly() {
     let world = World::new().await;

@@ -30,7 +30,7 @@ fn verdict<'a>(report: &'a Report, name: &str) -> (Verdict, &'a str) {
     (check.verdict, &check.found)
 }
 
-/// MET-01 to MET-09, AUT-07, AUT-26: what a client, a browser, and an administrator rely on is there.
+/// MET-02, MET-04 to MET-09, AUT-07, AUT-26: what a client, a browser, and an administrator rely on is there.
 #[tokio::test]
 async fn a_good_server_passes_every_check() {
     let server = start(Config::default(), Outside::default()).await.unwrap();
@@ -234,7 +234,7 @@ const FAULTS: &[(Fault, &str, &str)] = &[
     ),
 ];
 
-/// MET-01 to MET-09, AUT-07, AUT-26: each mistake is found by the check that is meant for it, with a way to mend it.
+/// MET-04 to MET-09, AUT-07, AUT-26: each mistake is found by the check that is meant for it, with a way to mend it.
 #[tokio::test]
 async fn each_thing_that_is_wrong_is_found_and_named() {
     let behind = behind_a_fault().await;

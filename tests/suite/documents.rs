@@ -191,7 +191,7 @@ async fn a_cached_document_costs_one_read_and_no_write() {
     assert_eq!(world.fetcher.fetched().len(), 2);
 }
 
-/// K16, FM069: an invalid document neither replaces the good one nor lengthens its life.
+/// K16, CAC-15, FM069: an invalid document neither replaces the good one nor lengthens its life.
 #[tokio::test]
 async fn an_invalid_document_does_not_replace_a_good_one() {
     let world = World::new().await;

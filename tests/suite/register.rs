@@ -76,13 +76,14 @@ async fn connect(instance: &Instance, user: &str, client_id: &str, port: u16) ->
     (code.clone(), Tokens::of(&token_request(instance, &code, &changes).await))
 }
 
-/// REG-02, REG-05, REG-07, M11, M13: the answer says what is registered, and nothing null or empty.
+/// CAU-05, CID-03, REG-02, REG-03, REG-11, REG-05, REG-07, M11, M13: the answer says what is registered, and nothing null or empty.
 #[tokio::test]
 async fn a_registration_is_answered_with_what_is_registered() {
     let (world, instance) = open().await;
     let mut body = shell(4711);
     body["software_version"] = json!("1.2");
     body["contacts"] = json!(["x@a.example"]);
+    body["software_statement"] = json!("eyJhbGciOiJub25lIn0.eyJjbGllbnRfbmFtZSI6IkEgYmFuayJ9.");
     body["scope"] = json!("notes:write unheard:of notes:read");
     let answer = register(&instance, &body).await;
     answer.assert_status(201);
@@ -103,6 +104,28 @@ async fn a_registration_is_answered_with_what_is_registered() {
             "scope": "notes:read notes:write"
         })
     );
+}
+
+/// CON-07, DOC-06, REG-10: whoever registers without a name is shown by its identifier, and nothing that a client says
+/// of itself is shown as if it were known to be true.
+#[tokio::test]
+async fn a_nameless_registration_is_shown_by_its_identifier() {
+    let (_world, instance) = open().await;
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    for (name, shown) in [(json!(null), None), (json!("A bank"), Some("A bank"))] {
+        let mut body = shell(4711);
+        body["client_name"] = name;
+        let client_id = register(&instance, &body).await.assert_status(201).json()["client_id"].take();
+        let client_id = client_id.as_str().unwrap();
+        let request = Request::default()
+            .with("client_id", client_id)
+            .with("redirect_uri", "http://localhost:4711/callback");
+        let page = browser.get(&request.path()).await;
+        page.assert_page(200);
+        assert!(page.body.contains(shown.unwrap_or(client_id)), "{}", page.body);
+        let said = page.body.contains("not verified by your organisation");
+        assert_eq!(said, shown.is_some(), "{}", page.body);
+    }
 }
 
 /// REG-01, M12, CLIENTS 9: discovery mentions registration only while it is on, and off says so in words.

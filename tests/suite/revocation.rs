@@ -216,7 +216,7 @@ async fn only_a_registered_resource_may_ask() {
     assert_eq!(instance.post("/introspect", body).await.json()["active"], true);
 }
 
-/// Invariant 4: a disabled tool is inactive at once, on every instance, though its token lives on.
+/// REV-06, invariant 4: a disabled tool is inactive at once, on every instance, though its token lives on.
 #[tokio::test]
 async fn a_disabled_tool_is_inactive_at_once() {
     let (world, instance, mut browser) = signed_in().await;

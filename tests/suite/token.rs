@@ -33,7 +33,7 @@ async fn verify(instance: &Instance, token: &str) -> serde_json::Value {
     decode::<serde_json::Value>(token, &DecodingKey::from_jwk(key).unwrap(), &validation).unwrap().claims
 }
 
-/// T01, T02, JWT-01 to JWT-07: a code becomes an access token for the resource that was asked for.
+/// T01, T02, JWT-01, JWT-03, JWT-04, JWT-05, JWT-07, JWT-09, TOK-16: a code becomes an access token for the resource that was asked for.
 #[tokio::test]
 async fn a_code_is_redeemed_for_a_token_that_verifies() {
     let (_world, mut browser) = world().await;
@@ -51,7 +51,7 @@ async fn a_code_is_redeemed_for_a_token_that_verifies() {
     }
 }
 
-/// T03 to T05, T08, T11, T12, TOK-01, TOK-05, TOK-11: each thing wrong has its own code, and burns nothing.
+/// T03 to T05, T08, T11, T12, TOK-01, TOK-05, TOK-11, TOK-16, AUT-15: each thing wrong has its own code, and burns nothing.
 #[tokio::test]
 async fn a_wrong_token_request_burns_nothing() {
     let (_world, mut browser) = world().await;
@@ -144,7 +144,7 @@ async fn a_code_lives_sixty_seconds() {
     assert_eq!(answer.assert_status(400).error(), "invalid_grant");
 }
 
-/// T10, invariant 7: of many at once, over two instances, exactly one redeems the code.
+/// T10, TOK-15, invariant 7: of many at once, over two instances, exactly one redeems the code.
 #[tokio::test]
 async fn of_many_concurrent_redemptions_one_wins() {
     let (world, mut browser) = world().await;

@@ -5,6 +5,7 @@ use shared::client::id::ClientId;
 use shared::client::metadata::ClientMetadata;
 use shared::client::registration::Registration;
 use shared::clock::{Clock as _, Timestamp};
+use shared::policy::DocumentMode;
 use shared::tool::{Ceiling, Introduced, Mechanism, Reviewed, Status, Tool, ToolId};
 use tests::{
     Browser, CLIENT_ID, Instance, LOOPBACK_CLIENT_ID, Request, Tokens, World, document, token_request,
@@ -217,7 +218,7 @@ async fn a_pending_tool_waits_for_its_administrator() {
     browser.tokens().await;
 }
 
-/// GOV-09: a tool's ceiling bounds what it can ask for, what it keeps, and who may use it.
+/// GOV-09, REF-09: a tool's ceiling bounds what it can ask for, what it keeps, and who may use it.
 #[tokio::test]
 async fn a_ceiling_bounds_scopes_resources_and_groups() {
     let world = World::new().await;
@@ -329,7 +330,7 @@ async fn a_change_at_an_old_revision_is_a_conflict() {
     assert_eq!(store.change(&unknown, &rename("B"), None).await.unwrap(), Changed::Conflict);
 }
 
-/// CID-01, GOV-14: a stored record always wins over the document of the same URL, and a document cannot
+/// CID-01, CID-07, GOV-14: a stored record always wins over the document of the same URL, and a document cannot
 /// change what an administrator set.
 #[tokio::test]
 async fn a_pre_registered_url_is_looked_up_and_not_fetched() {
@@ -355,6 +356,16 @@ async fn a_pre_registered_url_is_looked_up_and_not_fetched() {
     assert_eq!(world.fetcher.fetched(), Vec::<String>::new());
     assert_eq!(all_tools(&instance).await.len(), 1);
 
+    // CID-07: no document is needed for it, so it works where documents are turned off.
+    let policies = &instance.policies;
+    let (mut policy, version) = {
+        let current = policies.current(world.clock.as_ref()).await.unwrap();
+        (current.policy.clone(), current.version)
+    };
+    policy.metadata_documents.mode = DocumentMode::Off;
+    assert!(policies.replace(version, &policy, "an administrator", world.clock.now()).await.unwrap());
+    browser.get(&Request::default().path()).await.assert_page(200);
+
     // T15, REG-09: once the registration is gone, the client is told so.
     RegistrationStore::new(instance.tables.clone())
         .remove(&ClientId::parse(CLIENT_ID).unwrap())
@@ -371,7 +382,7 @@ fn metadata(_world: &World, body: &str) -> ClientMetadata {
     MetadataDocument::parse(&url, body.as_bytes(), &DocumentRules::default()).unwrap().metadata
 }
 
-/// Mission, priority: one identifier known in several ways resolves to the pre-registered record, then to
+/// CID-02, mission, priority: one identifier known in several ways resolves to the pre-registered record, then to
 /// the document; a dynamic record never shadows a document's URL.
 #[tokio::test]
 async fn sources_answer_in_the_missions_order() {

@@ -52,7 +52,7 @@ fn the_shapes_of_deployed_documents_are_accepted() {
     }
 }
 
-/// DOC-01 to DOC-31: each fault is found under its own requirement, beside the checks that passed.
+/// DOC-01, DOC-31: each fault is found under its own requirement, beside the checks that passed.
 #[test]
 fn each_fault_is_found_under_its_requirement_and_can_be_mended() {
     let private = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "a", "y": "b", "d": "c"}]});
@@ -135,7 +135,7 @@ async fn a_published_document_is_checked_with_its_keys_and_logo() {
     assert_eq!(of(&report, Verdict::Failed)[0].requirement, "DOC-29");
 }
 
-/// FET-02 to FET-13: what a host does wrong is named with its requirement.
+/// FET-02, FET-13: what a host does wrong is named with its requirement.
 #[tokio::test]
 async fn what_a_host_does_wrong_is_named() {
     let fetcher = fetcher();

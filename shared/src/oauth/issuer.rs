@@ -87,6 +87,7 @@ mod tests {
     use super::*;
 
     /// MET-02.
+    /// AUT-05, MET-02, MET-03: https but on this machine, and without a path that a well-known path would have to go around.
     #[test]
     fn an_issuer_is_an_origin_in_its_normal_form() {
         for good in [

@@ -92,7 +92,7 @@ mod tests {
         assert!(Scope::parse("").unwrap().is_empty());
     }
 
-    /// AUT-21, vector Q12.
+    /// AUT-21, GOV-12, vector Q12.
     #[test]
     fn characters_outside_the_grammar_are_refused() {
         for bad in ["a\"b", "a\\b", "a\tb", "é", "a\u{7f}"] {

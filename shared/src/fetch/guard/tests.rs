@@ -52,7 +52,7 @@ async fn fetch(answer: impl Into<Answer>) -> Result<Fetched, FetchError> {
     fetch_within(answer, PATIENT).await
 }
 
-/// FET-08, F13: what is sent, what comes back.
+/// FET-08, CAC-14, F13: what is sent, what comes back.
 #[tokio::test]
 async fn a_document_is_fetched_with_fixed_headers() {
     let host = MetadataHost::start(HOST).await.unwrap();
