@@ -192,9 +192,6 @@ pub enum ResolveError {
     /// Not an address.
     #[error("ADDR must be an IP address, such as 127.0.0.1 or [::1]")]
     Addr,
-    /// A suffix alone: not a name under it.
-    #[error("HOST must lie under .test, .example, .invalid, or .localhost")]
-    Bare,
     /// A name somebody can own, or an address beyond this machine.
     #[error(transparent)]
     Host(#[from] DevelopmentHostError),
@@ -216,8 +213,7 @@ impl FromStr for Resolve {
             None => addr,
         };
         let addr: IpAddr = bare.parse().map_err(|_| ResolveError::Addr)?;
-        let host = DevelopmentHost::new(host, port, addr)?;
-        if host.host().contains('.') { Ok(Self(host)) } else { Err(ResolveError::Bare) }
+        Ok(Self(DevelopmentHost::new(host, port, addr)?))
     }
 }
 
@@ -363,8 +359,8 @@ mod tests {
             ("", ResolveError::Form),
             ("client.test", ResolveError::Form),
             ("client.test:443", ResolveError::Form),
-            ("test:443:127.0.0.1", ResolveError::Bare),
-            ("localhost:443:127.0.0.1", ResolveError::Bare),
+            ("test:443:127.0.0.1", ResolveError::Host(DevelopmentHostError::Bare)),
+            ("localhost:443:127.0.0.1", ResolveError::Host(DevelopmentHostError::Bare)),
             ("a.test:0:127.0.0.1", ResolveError::Port),
             ("a.test:65536:127.0.0.1", ResolveError::Port),
             ("a.test:+443:127.0.0.1", ResolveError::Port),
