@@ -14,6 +14,7 @@ mod deployment;
 mod discovery;
 mod documents;
 mod dpop;
+mod fleet;
 mod gateway;
 mod governance;
 mod keys;

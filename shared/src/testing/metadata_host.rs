@@ -42,6 +42,13 @@ pub enum Answer {
     EndlessBody,
     /// The status line, then headers as fast as they are read, without end.
     EndlessHead,
+    /// One whole response, its body in eight parts with a tick before each: slow, and nothing wrong with it.
+    Slow {
+        /// What is answered in the end.
+        response: Response,
+        /// The tick.
+        every: Duration,
+    },
     /// A 200 that promises more body than it sends before the connection closes.
     BreakOff(Response),
     /// A 200 whose connection is reset in the middle of the body (TCP RST).
@@ -193,6 +200,11 @@ impl MetadataHost {
         CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).into_iter().collect()
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.host
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -294,6 +306,16 @@ async fn write_answer(stream: &mut TlsStream<TcpStream>, answer: Answer) -> io::
         Answer::EndlessHead => {
             stream.write_all(b"HTTP/1.1 200 X\r\n").await?;
             repeat(stream, b"X-More: and more\r\n").await
+        }
+        Answer::Slow { response, every } => {
+            stream.write_all(&response.head(Some(response.body.len()))).await?;
+            let mut ticks = tokio::time::interval(every);
+            for part in response.body.chunks(response.body.len().div_ceil(8).max(1)) {
+                ticks.tick().await;
+                stream.write_all(part).await?;
+                stream.flush().await?;
+            }
+            stream.shutdown().await
         }
         Answer::BreakOff(response) => {
             stream.write_all(&response.head(Some(response.body.len() + 1))).await?;
