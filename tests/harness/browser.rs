@@ -32,6 +32,11 @@ impl<S: Server> Browser<S> {
         browser
     }
 
+    /// Its cookies, as it sends them.
+    pub fn cookies(&self) -> Vec<String> {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
     /// The names of its cookies.
     pub fn cookie_names(&self) -> Vec<String> {
         self.cookies.iter().map(|(name, _)| name.clone()).collect()
@@ -65,9 +70,7 @@ impl<S: Server> Browser<S> {
         headers: &[(&str, &str)],
     ) -> Answer {
         if !self.cookies.is_empty() {
-            let pairs: Vec<String> =
-                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request = request.header("cookie", pairs.join("; "));
+            request = request.header("cookie", self.cookies().join("; "));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
