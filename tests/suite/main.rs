@@ -12,6 +12,7 @@ mod conformance;
 mod consent;
 mod deployment;
 mod discovery;
+mod doctor;
 mod documents;
 mod dpop;
 mod fleet;
