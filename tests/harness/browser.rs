@@ -98,7 +98,9 @@ impl<S: Server> Browser<S> {
     /// Follows a redirect to a page of ours.
     pub async fn follow(&mut self, answer: Answer) -> Answer {
         let location = answer.header("location").to_owned();
-        if answer.status != 303 || !(location.starts_with('/') || location.starts_with(self.instance.issuer())) {
+        if answer.status != 303
+            || !(location.starts_with('/') || location.starts_with(self.instance.issuer()))
+        {
             return answer;
         }
         let path = location.strip_prefix(self.instance.issuer()).unwrap_or(&location).to_owned();

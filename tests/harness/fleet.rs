@@ -44,8 +44,7 @@ impl Fleet {
         let seed = folder.file("seed.json", &seed().to_string());
         let key_file = folder.0.join("key");
         let database = DynamoDb::start(ANY_PORT, None).await.unwrap();
-        let resolve =
-            format!("{}:{}:{}", host.name(), host.address().port(), host.address().ip());
+        let resolve = format!("{}:{}:{}", host.name(), host.address().port(), host.address().ip());
         let command = || {
             let mut command = Command::new(program);
             command
@@ -118,8 +117,7 @@ impl Process {
         }
         let admin = std::fs::read_to_string(key_file.with_extension("admin")).unwrap();
         let (id, secret) = admin.trim().split_once(' ').unwrap();
-        let admin_key =
-            AdminKey { access_key_id: id.to_owned(), secret: Secret::new(secret.to_owned()) };
+        let admin_key = AdminKey { access_key_id: id.to_owned(), secret: Secret::new(secret.to_owned()) };
         let running = Running { _child: child, _output: output };
         Self {
             authority: authority.expect("where it listens"),

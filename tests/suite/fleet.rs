@@ -9,7 +9,10 @@ use serde_json::json;
 use shared::client::id::ClientId;
 use shared::testing::metadata_host::{Answer, MetadataHost, Response};
 use shared::tool::ToolId;
-use tests::{Browser, Fleet, Process, RESOURCE, RESOURCE_SECRET, Request, Server as _, Tokens, document, form, token_request};
+use tests::{
+    Browser, Fleet, Process, RESOURCE, RESOURCE_SECRET, Request, Server as _, Tokens, document, form,
+    token_request,
+};
 use tokio::task::JoinSet;
 
 /// A host with the document of a web client at `/c`, and that client's identifier.
@@ -98,7 +101,10 @@ async fn disable_means_now_in_every_process() {
 fn introspection(body: String) -> http::Request<axum::body::Body> {
     http::Request::post("/introspect")
         .header("content-type", "application/x-www-form-urlencoded")
-        .header("authorization", format!("Basic {}", STANDARD.encode(format!("{RESOURCE}:{RESOURCE_SECRET}"))))
+        .header(
+            "authorization",
+            format!("Basic {}", STANDARD.encode(format!("{RESOURCE}:{RESOURCE_SECRET}"))),
+        )
         .body(body.into())
         .unwrap()
 }

@@ -48,7 +48,10 @@ fn verifies(token: &str, keys: &jsonwebtoken::jwk::JwkSet) -> bool {
 async fn introspected(instance: &Instance, token: &str) -> bool {
     let request = http::Request::post("/introspect")
         .header("content-type", "application/x-www-form-urlencoded")
-        .header("authorization", format!("Basic {}", STANDARD.encode(format!("{RESOURCE}:{RESOURCE_SECRET}"))))
+        .header(
+            "authorization",
+            format!("Basic {}", STANDARD.encode(format!("{RESOURCE}:{RESOURCE_SECRET}"))),
+        )
         .body(form(&[("token", token)]).into())
         .unwrap();
     instance.send(request).await.assert_status(200).json()["active"] == true

@@ -141,7 +141,10 @@ async fn everybody_sees_of_a_misbehaving_host_what_the_table_says() {
         };
         met.assert_page(status);
         assert_eq!(met.note.outcome, outcome, "{name}: {:?}", met.note);
-        assert!(met.note.reason.as_ref().is_some_and(|reason| !reason.is_empty()), "{name}: the log says why");
+        assert!(
+            met.note.reason.as_ref().is_some_and(|reason| !reason.is_empty()),
+            "{name}: the log says why"
+        );
         assert_eq!(met.header("retry-after").is_empty(), status != 503, "{name}");
 
         // Once in use, and after its copy has expired. A new browser: the remembered consent is not the point.

@@ -165,9 +165,7 @@ mod tests {
         match coding {
             Coding::Gzip => flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes),
             Coding::Brotli => brotli_decompressor::Decompressor::new(packed, 4096).read_to_end(&mut bytes),
-            Coding::Zstd => {
-                ruzstd::decoding::StreamingDecoder::new(packed).unwrap().read_to_end(&mut bytes)
-            }
+            Coding::Zstd => ruzstd::decoding::StreamingDecoder::new(packed).unwrap().read_to_end(&mut bytes),
         }
         .unwrap();
         bytes
