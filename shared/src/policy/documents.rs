@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::change::ChangePolicy;
 use super::host_pattern::HostPattern;
+use crate::client::id::UrlRules;
+use crate::fetch::host::DevelopmentHost;
+use crate::oauth::Issuer;
 
 /// What happens when somebody comes with a metadata document that no administrator has dealt with (GOV-06).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +111,19 @@ pub enum DocumentRefusal {
 }
 
 impl DocumentPolicy {
+    /// Which URLs may name a metadata document at the server `issuer`; `development` lists names that stand
+    /// outside the host rules, and a deployment has none.
+    pub fn url_rules(&self, issuer: &Issuer, development: &[DevelopmentHost]) -> UrlRules {
+        let mut ports = UrlRules::default().ports;
+        ports.extend_from_slice(&self.ports);
+        UrlRules {
+            ports,
+            query: self.allow_query,
+            forbidden: vec![issuer.as_str().to_owned()],
+            development: development.to_vec(),
+        }
+    }
+
     /// Decides about a document on `host` that no administrator has dealt with. Deny comes first.
     pub fn decide(&self, host: &str) -> DocumentDecision {
         let listed = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.matches(host));
