@@ -54,7 +54,10 @@ async fn a_held_change_is_seen_compared_and_approved() {
     assert_eq!(admin.get("/admin/v1/documents?standing=pinned").await.json()["documents"], json!([]));
 
     let diff = admin.get(&path("diff")).await.assert_status(200).json();
-    assert_eq!((&diff["from"], &diff["to"]), (&json!(digest(&document(CLIENT_ID))), &json!(digest(&scoped("a")))));
+    assert_eq!(
+        (&diff["from"], &diff["to"]),
+        (&json!(digest(&document(CLIENT_ID))), &json!(digest(&scoped("a"))))
+    );
     assert_eq!(diff["changes"][0]["kind"], "scope_added");
     assert_eq!(diff["members"], json!([{"member": "scope", "after": "a"}]));
 
@@ -63,7 +66,10 @@ async fn a_held_change_is_seen_compared_and_approved() {
     assert_eq!(dry.assert_status(200).json()["dry_run"], true);
     browser.get(&Request::default().path()).await.assert_page(403);
     let approved = admin.post("/admin/v1/documents/approve", body).await.assert_status(200).json();
-    assert_eq!((&approved["standing"], &approved["versions"][0]["in_force"]), (&json!("current"), &json!(true)));
+    assert_eq!(
+        (&approved["standing"], &approved["versions"][0]["in_force"]),
+        (&json!("current"), &json!(true))
+    );
     browser.get(&Request::default().path()).await.assert_page(200);
 
     let trail = admin.get("/admin/v1/audit?kind=document_changed").await.json();

@@ -224,7 +224,10 @@ async fn decide(
     changing.commit(app, &because, &event, &[write], answer).await
 }
 
-pub(crate) fn told(event: shared::audit::Event, because: &Because) -> Result<shared::audit::Event, AdminError> {
+pub(crate) fn told(
+    event: shared::audit::Event,
+    because: &Because,
+) -> Result<shared::audit::Event, AdminError> {
     match &because.because {
         None => Ok(event),
         Some(text) if text.chars().count() > BECAUSE_CHARS_MAX => {

@@ -1,21 +1,18 @@
 //! What was fetched from strangers, in DynamoDB, shared by all instances: one item per URL with the last
 //! good copy, the lease of whoever fetches now, and the back-off after a failure.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::audit::Write;
-use super::item::{Attributes, condition_failure, number, text};
+use super::dynamodb::Reading;
+use super::item::{Attributes, condition_failure, number, text, written};
 use super::table::DOCUMENTS;
 use super::{DynamoDb, StoreError};
 use crate::clock::Timestamp;
@@ -240,7 +237,7 @@ pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Stores copies of what strangers publish.
 #[derive(Clone, Debug)]
 pub struct DocumentStore {
-    dynamodb: DynamoDb,
+    pub(super) dynamodb: DynamoDb,
 }
 
 impl DocumentStore {
@@ -364,7 +361,7 @@ impl DocumentStore {
             let ledger = serde_dynamo::to_attribute_value(ledger).map_err(corrupt)?;
             update = update.expression_attribute_values(":ledger", ledger);
         }
-        conditional(update.send().await)
+        written(update.send().await)
     }
 
     /// Notes that the fetch failed and gives the lease back. The last good copy stays as it is (CAC-15).
@@ -399,7 +396,7 @@ impl DocumentStore {
             let absence = serde_dynamo::to_attribute_value(absence).map_err(corrupt)?;
             update = update.expression_attribute_values(":absence", absence);
         }
-        conditional(update.send().await)
+        written(update.send().await)
     }
 
     /// Gives the lease `mark` back without a fetch.
@@ -416,93 +413,7 @@ impl DocumentStore {
             .condition_expression("lease.mark = :mark")
             .update_expression("REMOVE lease")
             .expression_attribute_values(":mark", text(mark));
-        conditional(update.send().await)
-    }
-
-    /// Replaces the ledger beside a copy if nobody else has since `revision`. `Ok(false)` means that
-    /// somebody has, and nothing changed.
-    ///
-    /// # Errors
-    /// [`StoreError`]; whether the change took effect must then be read again.
-    pub async fn amend<L: Serialize>(
-        &self,
-        key: CopyKey<'_>,
-        ledger: &L,
-        fetched_by: &str,
-        revision: u32,
-    ) -> Result<bool, StoreError> {
-        let update = self
-            .dynamodb
-            .client
-            .update_item()
-            .table_name(self.dynamodb.name(DOCUMENTS))
-            .key(DOCUMENTS.key, text(&key.id()))
-            .condition_expression(AMENDABLE)
-            .update_expression(AMENDED)
-            .set_expression_attribute_values(Some(amendment(ledger, fetched_by, revision)?));
-        conditional(update.send().await)
-    }
-
-    /// As [`Self::amend`], to be committed together with an entry of the audit trail.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written down.
-    pub fn amending<L: Serialize>(
-        &self,
-        key: CopyKey<'_>,
-        ledger: &L,
-        fetched_by: &str,
-        revision: u32,
-    ) -> Result<Write, StoreError> {
-        Update::builder()
-            .table_name(self.dynamodb.name(DOCUMENTS))
-            .key(DOCUMENTS.key, text(&key.id()))
-            .condition_expression(AMENDABLE)
-            .update_expression(AMENDED)
-            .set_expression_attribute_values(Some(amendment(ledger, fetched_by, revision)?))
-            .build()
-            .map(Write::update)
-            .map_err(corrupt)
-    }
-
-    /// One page of all documents that were ever fetched, by URL, and where the next page begins. With
-    /// `standing`, of those whose ledger says so. Pages may hold fewer than `limit`, even none.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read or are not understood.
-    pub async fn page<L>(
-        &self,
-        standing: Option<&str>,
-        after: Option<&str>,
-        limit: i32,
-    ) -> Result<(Vec<(String, Shared<L>)>, Option<String>), StoreError>
-    where
-        L: for<'de> Deserialize<'de>,
-    {
-        let scan = self
-            .dynamodb
-            .client
-            .scan()
-            .table_name(self.dynamodb.name(DOCUMENTS))
-            .limit(limit)
-            .set_exclusive_start_key(after.map(|id| [(DOCUMENTS.key.to_owned(), text(id))].into()));
-        let scan = match standing {
-            Some(standing) => scan
-                .filter_expression("ledger.standing = :standing")
-                .expression_attribute_values(":standing", text(standing)),
-            None => scan.filter_expression("attribute_exists(ledger.standing)"),
-        };
-        let answer = scan.send().await.map_err(StoreError::from_sdk)?;
-        let id = |item: &Attributes| item.get(DOCUMENTS.key).and_then(|id| id.as_s().ok()).cloned();
-        let next = answer.last_evaluated_key().and_then(id);
-        let mut found = Vec::new();
-        for item in answer.items.unwrap_or_default() {
-            let url = item.get("url").and_then(|url| url.as_s().ok()).cloned();
-            let url = url.ok_or_else(|| corrupt("url"))?;
-            let read = shared(CopyKey { kind: FetchKind::Document, url: &url }, item)?;
-            found.push((url, read));
-        }
-        Ok((found, next))
+        written(update.send().await)
     }
 
     /// Writes `aside` in place of an earlier one with its id.
@@ -521,29 +432,9 @@ impl DocumentStore {
     /// # Errors
     /// [`StoreError`] if they cannot be read or are not understood.
     pub async fn asides(&self, ids: &[String]) -> Result<Vec<Aside>, StoreError> {
-        let table = self.dynamodb.name(DOCUMENTS);
-        let keys = ids.iter().map(|id| HashMap::from([(DOCUMENTS.key.to_owned(), text(id))])).collect();
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).build().map_err(corrupt)?;
-        let mut wanted = Some(HashMap::from([(table.clone(), keys)]));
-        let mut found = Vec::new();
-        // Each answer holds at least one item, or the loop would not end.
-        for _ in ids {
-            let Some(request) = wanted.take().filter(|request| !request.is_empty()) else { break };
-            let answer = self
-                .dynamodb
-                .client
-                .batch_get_item()
-                .set_request_items(Some(request))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            let items = answer.responses.and_then(|mut tables| tables.remove(&table)).unwrap_or_default();
-            for item in items {
-                found.push(serde_dynamo::from_item(item).map_err(corrupt)?);
-            }
-            wanted = answer.unprocessed_keys;
-        }
-        Ok(found)
+        let keys: Vec<_> = ids.iter().map(|id| (DOCUMENTS, id.clone())).collect();
+        let found = self.dynamodb.batch_get(&keys, Reading::Eventual).await?;
+        found.into_iter().map(|(_, item)| serde_dynamo::from_item(item).map_err(corrupt)).collect()
     }
 
     /// Takes a slot of `budget` under `mark` until `until`. Of any number of concurrent calls at most
@@ -660,24 +551,8 @@ impl DocumentStore {
                     .expression_attribute_values(":ends", instant(window_ends))
             }
         };
-        conditional(update.send().await)
+        written(update.send().await)
     }
-}
-
-/// What must be true of an item whose ledger is replaced: nobody has fetched or decided since it was read.
-const AMENDABLE: &str = "body.fetched_by = :seen AND revision = :revision";
-
-const AMENDED: &str = "SET ledger = :ledger, revision = :next";
-
-fn amendment<L: Serialize>(ledger: &L, fetched_by: &str, revision: u32) -> Result<Attributes, StoreError> {
-    let ledger = serde_dynamo::to_attribute_value(ledger).map_err(corrupt)?;
-    let values = [
-        (":seen", text(fetched_by)),
-        (":revision", number(u64::from(revision))),
-        (":next", number(u64::from(revision) + 1)),
-        (":ledger", ledger),
-    ];
-    Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 fn failures(item: Option<&Attributes>) -> Failures {
@@ -696,7 +571,7 @@ fn read_mark(item: &Attributes, slot: usize) -> Option<&str> {
     item.get(&format!("mark_{slot}")).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
-fn shared<L>(key: CopyKey<'_>, item: Attributes) -> Result<Shared<L>, StoreError>
+pub(super) fn shared<L>(key: CopyKey<'_>, item: Attributes) -> Result<Shared<L>, StoreError>
 where
     L: for<'de> Deserialize<'de>,
 {
@@ -712,7 +587,7 @@ where
     Ok(Shared { body, failure, absence, lease, ledger, revision })
 }
 
-fn corrupt(reason: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(reason: impl std::fmt::Display) -> StoreError {
     StoreError::corrupt(DOCUMENTS, reason)
 }
 
@@ -723,14 +598,4 @@ fn instant(value: Timestamp) -> AttributeValue {
 /// The item that a condition did not hold for, empty if there was none.
 fn refused<R>(error: &SdkError<UpdateItemError, R>) -> Option<Attributes> {
     condition_failure(error).map(Option::unwrap_or_default)
-}
-
-fn conditional<T, R: std::fmt::Debug>(
-    result: Result<T, SdkError<UpdateItemError, R>>,
-) -> Result<bool, StoreError> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) if refused(&error).is_some() => Ok(false),
-        Err(error) => Err(StoreError::from_sdk(error)),
-    }
 }

@@ -218,7 +218,13 @@ impl Documents {
 
     /// What differs between two versions of the document of `url`, each difference with its grade. Bytes
     /// that today's rules do not accept cannot be compared, which is a difference of its own.
-    pub fn compare(&self, url: &MetadataUrl, policy: &Policy, before: &str, after: &str) -> Vec<GradedChange> {
+    pub fn compare(
+        &self,
+        url: &MetadataUrl,
+        policy: &Policy,
+        before: &str,
+        after: &str,
+    ) -> Vec<GradedChange> {
         let rules = document_rules(policy);
         let read = |text: &str| MetadataDocument::parse(url, text.as_bytes(), &rules);
         let found = match (read(before), read(after)) {
