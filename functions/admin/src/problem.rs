@@ -99,7 +99,7 @@ impl AdminError {
 
     fn retry_seconds(&self) -> u64 {
         match self {
-            Self::Document { reason: NoDocument::Busy { retry_after }, .. } => retry_after.as_secs(),
+            Self::Document { reason: NoDocument::Busy { retry_after, .. }, .. } => retry_after.as_secs(),
             Self::Document { .. } => TRANSIENT_BACK_OFF.as_secs(),
             _ => RETRY_SECONDS,
         }
