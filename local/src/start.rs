@@ -40,6 +40,7 @@ use crate::data::{DataFile, DataFileError, admin_key_beside};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
 use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
+use crate::metrics;
 use crate::seed::{self, PolicyChanges, Seed, SeedError};
 use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
@@ -279,6 +280,7 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         }
     };
 
+    metrics::record();
     let data = config.data.as_deref().map(DataFile::open).transpose()?;
     let key_files = match (&data, &config.shared) {
         (Some(data), _) => Some((data.key_path(), data.admin_key_path())),

@@ -22,6 +22,7 @@ mod governance;
 mod keys;
 mod logos;
 mod metadata_host;
+mod metrics;
 mod par;
 mod people;
 mod policy;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
 use shared::grant::{Grant, Stage};
-use shared::tool::{Ceiling, Introduced, Mechanism, Tool};
+use shared::tool::{Ceiling, Introduced, Tool};
 use utoipa::ToSchema;
 
 /// How something came in.
@@ -116,18 +116,13 @@ pub(crate) struct ToolView {
     pub(crate) registrations: Option<Vec<RegistrationView>>,
 }
 
-/// Whether an administrator has decided about it: the governed set, apart from what came in by itself.
-pub(crate) fn is_governed(tool: &Tool) -> bool {
-    tool.reviewed.is_some() || tool.introduced.mechanism == Mechanism::PreRegistered
-}
-
 impl From<&Tool> for ToolView {
     fn from(tool: &Tool) -> Self {
         Self {
             id: tool.id.to_string(),
             name: tool.name.clone(),
             status: tool.status.as_str(),
-            governed: is_governed(tool),
+            governed: tool.is_governed(),
             profile: tool.profile.clone(),
             ceiling: (&tool.ceiling).into(),
             introduced: (&tool.introduced).into(),

@@ -20,6 +20,7 @@ use shared::clock::Timestamp;
 use shared::grant::{ClientProof, Code, Grant, PushedRequest, Stage};
 use shared::http::log::Note;
 use shared::http::page::{page, see_other};
+use shared::metrics::UNGOVERNED;
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, Params};
 use shared::policy::Authentication;
@@ -436,7 +437,13 @@ async fn approve(
     // Minted before the write: a failure here leaves no grant that nobody can redeem.
     let code = Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;
     let mark: [u8; 9] = app.random.bytes()?;
-    let note = |outcome| Note::new(outcome).client(&grant.client_id);
+    let note = |outcome| {
+        let note = Note::new(outcome).client(&grant.client_id);
+        match &walk.client.record {
+            Some(tool) => note.tool(tool),
+            None => Note { tool: Some(UNGOVERNED.to_owned()), ..note },
+        }
+    };
     match app.grants.approve(&grant, &URL_SAFE_NO_PAD.encode(mark)).await? {
         Approval::Stored => Ok(note("approved").on(walk.target.succeed(&code))),
         // A form sent twice leads to the one code that the flow has (FM079).

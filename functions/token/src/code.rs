@@ -69,6 +69,7 @@ pub(crate) async fn redeem(
             Ok(TokenResponse {
                 outcome: "code_redeemed",
                 client_id: grant.client_id.clone(),
+                tool: honoured.tool.clone(),
                 access_token,
                 bound: proof.is_some(),
                 expires_in: lifetimes.access_token_seconds,

@@ -24,7 +24,7 @@ pub(crate) struct Honoured {
     pub(crate) grant: Grant,
     /// How the client authenticated.
     pub(crate) method: AuthMethod,
-    tool: Tool,
+    pub(crate) tool: Tool,
     registration: Option<Registration>,
 }
 

@@ -58,6 +58,7 @@ pub(crate) async fn rotate(
         expires_in: lifetimes.access_token_seconds,
         refresh_token: Some(refresh_token(&keys, grant, generation)?),
         client_id: grant.client_id.clone(),
+        tool: honoured.tool.clone(),
         bound: proof.is_some(),
         scope,
     })
