@@ -391,6 +391,7 @@ async fn router(
         catalogue: Arc::default(),
         registrations: registrations.clone(),
         documents,
+        client_keys: client_keys.clone(),
         development: config.development.clone(),
         grants: grants.clone(),
         governing: Governing::new(tables),

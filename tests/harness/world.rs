@@ -223,6 +223,7 @@ impl World {
             catalogue: Arc::default(),
             registrations: RegistrationStore::new(tables.clone()),
             documents: documents.clone(),
+            client_keys: client_keys.clone(),
             development: Vec::new(),
             grants: GrantStore::new(tables.clone()),
             governing: Governing::new(tables.clone()),

@@ -40,7 +40,7 @@ async fn what_happens_is_counted_by_outcome_and_by_tool() {
     assert!(value(&text, &requests("code_redeemed")) >= 1.0);
     assert!(value(&text, &requests("refreshed")) >= 1.0);
     assert!(value(&text, &requests("invalid_redirect_uri")) >= 1.0);
-    assert!(text.contains("replay"), "{text}");
+    assert!(value(&text, &requests("code_replayed")) >= 1.0, "{text}");
     assert!(value(&text, "nameplate_fetches_total{kind=\"document\",outcome=\"fetched\"}") >= 1.0);
     assert!(value(&text, "nameplate_fetches_total{kind=\"document\",outcome=\"gone\"}") >= 1.0);
     assert!(value(&text, "nameplate_copies_total{kind=\"document\",source=\"fetched\"}") >= 1.0);

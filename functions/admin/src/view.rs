@@ -229,6 +229,8 @@ pub(crate) struct GrantView {
     scope: String,
     /// `approved`, `active`, or `revoked`.
     stage: &'static str,
+    /// Whether it is honoured: its stage aside, the tool may be disabled, or its grants ended.
+    honoured: bool,
     /// When the person approved.
     approved_at: u64,
     /// The host that the page showed for the redirect.
@@ -244,8 +246,8 @@ pub(crate) struct GrantView {
     ends_at: Option<u64>,
 }
 
-impl From<&Grant> for GrantView {
-    fn from(grant: &Grant) -> Self {
+impl GrantView {
+    pub(crate) fn of(grant: &Grant, honoured: bool) -> Self {
         let (stage, active) = match &grant.stage {
             Stage::Approved { .. } => ("approved", None),
             Stage::Active(active) => ("active", Some(active)),
@@ -259,6 +261,7 @@ impl From<&Grant> for GrantView {
             resource: grant.resource.clone(),
             scope: grant.scope.to_string(),
             stage,
+            honoured: honoured && grant.stage != Stage::Revoked,
             approved_at: grant.approved_at.epoch_seconds(),
             redirect_host: grant.evidence.redirect_host.clone(),
             document_digest: grant.document_digest.clone(),

@@ -24,6 +24,8 @@ pub enum Kind {
     ToolDisabled,
     /// All grants of a tool were ended.
     ToolRevoked,
+    /// A tool's grants were ended and its secrets and keys replaced.
+    ToolRotated,
     /// A tool got another name.
     ToolRenamed,
     /// A tool's bounds were set.
@@ -68,6 +70,7 @@ impl Kind {
             Self::ToolEnabled => "tool_enabled",
             Self::ToolDisabled => "tool_disabled",
             Self::ToolRevoked => "tool_revoked",
+            Self::ToolRotated => "tool_rotated",
             Self::ToolRenamed => "tool_renamed",
             Self::ToolBounded => "tool_bounded",
             Self::ToolProfiled => "tool_profiled",

@@ -1,6 +1,8 @@
 //! Tools in DynamoDB: one item each; whatever is decided about a tool is one write to it, however many
 //! people use it (DESIGN invariant 4).
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Put, ReturnValue, Select, TransactWriteItem, Update,
 };
@@ -371,36 +373,39 @@ impl ToolStore {
         Ok(())
     }
 
-    /// Counts the people and live grants of a tool, reading the index page by page.
+    /// Counts the people and live grants of tools that count as one, each with its present epoch: grants of
+    /// an earlier one have ended. Reads the index page by page.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count(&self, id: &ToolId, now: Timestamp) -> Result<Census, StoreError> {
-        let mut pages = self
-            .dynamodb
-            .client
-            .query()
-            .table_name(self.dynamodb.name(GRANTS))
-            .index_name(GRANTS_BY_TOOL)
-            .select(Select::SpecificAttributes)
-            .projection_expression("subject, stage, idle_expires_at")
-            .key_condition_expression("tool = :tool")
-            .expression_attribute_values(":tool", text(id.as_str()))
-            .into_paginator()
-            .send();
-        let (mut census, mut last) = (Census { counted_at: now, ..Census::default() }, None);
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(StoreError::from_sdk)?;
-            for grant in page.items() {
-                if !is_live(grant, now) {
-                    continue;
-                }
-                census.grants += 1;
-                // The index is sorted by subject, so people are counted where the subject changes.
-                let subject = grant.get("subject").and_then(|value| value.as_s().ok()).cloned();
-                if subject != last {
-                    census.users += 1;
-                    last = subject;
+    pub async fn count(&self, tools: &[(ToolId, u32)], now: Timestamp) -> Result<Census, StoreError> {
+        let mut census = Census { counted_at: now, ..Census::default() };
+        // Only across tools does somebody show up again: within one, the index is sorted by subject.
+        let mut people = HashSet::new();
+        for (id, epoch) in tools {
+            let mut last = None;
+            let mut pages = self
+                .dynamodb
+                .client
+                .query()
+                .table_name(self.dynamodb.name(GRANTS))
+                .index_name(GRANTS_BY_TOOL)
+                .select(Select::SpecificAttributes)
+                .projection_expression("subject, stage, idle_expires_at, tool_epoch")
+                .key_condition_expression("tool = :tool")
+                .expression_attribute_values(":tool", text(id.as_str()))
+                .into_paginator()
+                .send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(StoreError::from_sdk)?;
+                for grant in page.items().iter().filter(|grant| is_live(grant, *epoch, now)) {
+                    census.grants += 1;
+                    let subject = grant.get("subject").and_then(|value| value.as_s().ok()).cloned();
+                    if subject != last {
+                        let is_new = tools.len() == 1 || people.insert(subject.clone());
+                        census.users += u64::from(is_new);
+                        last = subject;
+                    }
                 }
             }
         }
@@ -503,15 +508,14 @@ pub(super) fn expression(change: &Change) -> Result<Expression, StoreError> {
     Ok(Expression { update, names, values })
 }
 
-/// Approved ones count for the moment until they are redeemed or expire; revoked ones never.
-fn is_live(grant: &Attributes, now: Timestamp) -> bool {
+/// Redeemed, not expired, and of the tool's present epoch. Approved ones count once they are redeemed, revoked
+/// ones never.
+fn is_live(grant: &Attributes, epoch: u32, now: Timestamp) -> bool {
+    let number = |name: &str| -> Option<u64> { grant.get(name)?.as_n().ok()?.parse().ok() };
     let stage = grant.get("stage").and_then(|value| value.as_s().ok()).map(String::as_str);
-    let expires = grant
-        .get("idle_expires_at")
-        .and_then(|value| value.as_n().ok())
-        .and_then(|text| text.parse().ok())
-        .map(Timestamp::from_epoch_seconds);
-    stage == Some("active") && expires.is_some_and(|expires| now < expires)
+    stage == Some("active")
+        && number("tool_epoch") == Some(u64::from(epoch))
+        && number("idle_expires_at").is_some_and(|expires| now.epoch_seconds() < expires)
 }
 
 /// The stored form.
