@@ -16,14 +16,14 @@ use shared::client::redirect::RedirectKind;
 use shared::fetch::{DOCUMENT_BYTES_MAX, FetchError, FetchKind, FetchRequest, Fetched, Fetcher};
 use url::Url;
 
-use crate::report::Report;
+use crate::report::{Report, Subject};
 
 /// A document this large is close to what servers read.
 const BYTES_COMFORTABLE: usize = DOCUMENT_BYTES_MAX * 4 / 5;
 
 /// Checks `body` as if it were published at `client_id`. Nothing is fetched.
 pub fn file(client_id: &str, body: &[u8]) -> Report {
-    let mut report = Report::new(client_id);
+    let mut report = Report::new(Subject::Document(client_id.to_owned()));
     let Some(url) = check_url(client_id, &mut report) else { return report };
     if body.len() > DOCUMENT_BYTES_MAX {
         let found = format!("{} bytes", body.len());
@@ -42,7 +42,7 @@ pub fn file(client_id: &str, body: &[u8]) -> Report {
 
 /// Fetches the document of `client_id` through `fetcher` and checks it, its keys, and its logo.
 pub async fn published(client_id: &str, fetcher: &dyn Fetcher) -> Report {
-    let mut report = Report::new(client_id);
+    let mut report = Report::new(Subject::Document(client_id.to_owned()));
     let Some(url) = check_url(client_id, &mut report) else { return report };
     let request = FetchRequest { url: url.url().clone(), kind: FetchKind::Document };
     let fetched = match fetcher.fetch(&request).await {

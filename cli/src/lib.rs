@@ -1,8 +1,10 @@
 //! The command line of Nameplate.
 //!
-//! `inspect` and `document` need no server: they are for whoever publishes a metadata document.
+//! `inspect` and `document` need no server: they are for whoever publishes a metadata document. `doctor` looks at a
+//! server from outside, and all else administers one.
 
 pub mod admin;
+pub mod doctor;
 pub mod document;
 pub mod inspect;
 pub mod report;
@@ -50,6 +52,12 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Check a deployment from outside: discovery, keys, headers, endpoints, administration
+    Doctor {
+        /// The issuer identifier, such as <https://as.example>
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+    },
     /// Administration; requests are signed with the AWS credentials of this machine
     #[command(flatten)]
     Admin(admin::AdminCommand),
@@ -92,6 +100,9 @@ pub enum CommandError {
     /// The fetcher cannot be set up.
     #[error("{0}")]
     Guard(#[from] GuardError),
+    /// An examination cannot begin.
+    #[error("{0}")]
+    Doctor(#[from] doctor::DoctorError),
     /// A document cannot be made of what was said.
     #[error("{0}")]
     Document(#[from] document::NewError),
@@ -121,6 +132,15 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
+fn print(report: &report::Report, json: bool, out: &mut impl io::Write) -> Result<bool, CommandError> {
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report.to_json())?)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(report.passed())
+}
+
 async fn execute(args: Args) -> Result<bool, CommandError> {
     let mut out = io::stdout().lock();
     let json = args.json;
@@ -148,12 +168,11 @@ async fn execute(args: Args) -> Result<bool, CommandError> {
                 }
                 None => inspect::published(&url, &fetcher).await,
             };
-            if json {
-                writeln!(out, "{}", serde_json::to_string_pretty(&report.to_json())?)?;
-            } else {
-                write!(out, "{report}")?;
-            }
-            Ok(report.passed())
+            print(&report, json, &mut out)
+        }
+        Command::Doctor { issuer } => {
+            let administrator = admin::Client::connect(Some(&issuer)).await;
+            print(&doctor::examine(&issuer, administrator).await?, json, &mut out)
         }
         Command::Document { command: DocumentCommand::New(options) } => {
             let output = options.output.clone();

@@ -1,4 +1,4 @@
-//! What an inspection found.
+//! What an inspection or an examination found.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub enum Verdict {
     Passed,
     /// Works, and could be better.
     Warned,
-    /// The server would refuse it.
+    /// The other side would refuse it.
     Failed,
 }
 
@@ -48,22 +48,55 @@ pub struct Check {
     pub mend: Option<String>,
 }
 
-/// All checks of one document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The metadata document of this client identifier, as a server would look at it.
+    Document(String),
+    /// The authorization server of this issuer identifier, as a client would look at it.
+    Server(String),
+}
+
+impl Subject {
+    fn name(&self) -> &str {
+        match self {
+            Self::Document(name) | Self::Server(name) => name,
+        }
+    }
+
+    const fn member(&self) -> &'static str {
+        match self {
+            Self::Document(_) => "client_id",
+            Self::Server(_) => "issuer",
+        }
+    }
+
+    const fn conclusion(&self, passed: bool) -> &'static str {
+        match (self, passed) {
+            (Self::Document(_), true) => "accepted",
+            (Self::Document(_), false) => "refused",
+            (Self::Server(_), true) => "in order",
+            (Self::Server(_), false) => "not in order",
+        }
+    }
+}
+
+/// All checks of one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The client identifier.
-    pub client_id: String,
-    /// In the order in which a server would come to them.
+    /// What is looked at.
+    pub subject: Subject,
+    /// In the order in which the other side would come to them.
     pub checks: Vec<Check>,
 }
 
 impl Report {
     /// A report without checks.
-    pub fn new(client_id: &str) -> Self {
-        Self { client_id: client_id.to_owned(), checks: Vec::new() }
+    pub const fn new(subject: Subject) -> Self {
+        Self { subject, checks: Vec::new() }
     }
 
-    /// Whether a server would accept the document.
+    /// Whether nothing failed.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.verdict != Verdict::Failed)
     }
@@ -125,13 +158,13 @@ impl Report {
                 value
             })
             .collect();
-        json!({"client_id": self.client_id, "passed": self.passed(), "checks": checks})
+        json!({(self.subject.member()): self.subject.name(), "passed": self.passed(), "checks": checks})
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", printable(&self.client_id))?;
+        writeln!(f, "{}\n", printable(self.subject.name()))?;
         for check in &self.checks {
             let found = printable(&check.found);
             writeln!(f, "{} {}: {found}  [{}]", check.verdict.sign(), check.name, check.requirement)?;
@@ -141,8 +174,8 @@ impl fmt::Display for Report {
         }
         let count = |verdict| self.checks.iter().filter(|check| check.verdict == verdict).count();
         let (failed, warned) = (count(Verdict::Failed), count(Verdict::Warned));
-        let accepted = if self.passed() { "accepted" } else { "refused" };
-        writeln!(f, "\n{accepted}: {failed} errors, {warned} warnings")
+        let conclusion = self.subject.conclusion(self.passed());
+        writeln!(f, "\n{conclusion}: {failed} errors, {warned} warnings")
     }
 }
 

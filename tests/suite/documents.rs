@@ -576,29 +576,6 @@ async fn an_outage_stops_unknown_tools_and_not_those_in_use() {
     assert!(!unknown.header("retry-after").is_empty());
 }
 
-/// FM068: a document that is gone stops new authorizations at once; after a day the tool is withdrawn, and
-/// its grants end with it.
-#[tokio::test]
-async fn a_tool_whose_document_is_gone_is_withdrawn_after_a_day() {
-    let world = World::new().await;
-    let mut alice = Browser::signed_in(&world.instance().await, "alice").await;
-    let tokens = alice.tokens().await;
-    world.clock.advance(HOUR);
-    world.fetcher.fail(CLIENT_ID, FetchError::Gone(404));
-    alice.get(&Request::default().path()).await.assert_page(400);
-    let refreshed = tokens.refresh(&alice.instance, CLIENT_ID).await;
-    let tokens = Tokens::of(&refreshed);
-    for _ in 0..2 {
-        world.clock.advance(DAY / 2);
-        alice = Browser::signed_in(&alice.instance, "alice").await;
-        alice.get(&Request::default().path()).await;
-    }
-    let answer = alice.get(&Request::default().path()).await;
-    answer.assert_page(403);
-    assert_eq!(answer.note.outcome, "tool_withdrawn");
-    tokens.refresh(&alice.instance, CLIENT_ID).await.assert_status(400);
-}
-
 /// CAC-17, GOV-07: when a document drops the client's authentication, every grant of the tool ends, on
 /// every instance, once; people who agree to what it is now keep what they agree to.
 #[tokio::test]

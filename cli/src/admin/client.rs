@@ -67,10 +67,6 @@ impl Client {
     /// [`ApiError`] if the endpoint is missing or no credentials are found.
     pub async fn connect(endpoint: Option<&str>) -> Result<Self, ApiError> {
         let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty()).ok_or(ApiError::NoEndpoint)?;
-        let url = url::Url::parse(endpoint).map_err(|_| ApiError::Endpoint(endpoint.to_owned()))?;
-        if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
-            return Err(ApiError::Endpoint(endpoint.to_owned()));
-        }
         let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
         let provider = config
             .credentials_provider()
@@ -78,6 +74,22 @@ impl Client {
         let credentials =
             provider.provide_credentials().await.map_err(|error| ApiError::Credentials(error.to_string()))?;
         let region = config.region().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
+        Self::with_credentials(endpoint, region, credentials)
+    }
+
+    /// Speaks with `endpoint` in `region` by these credentials.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the endpoint is no URL, or this machine cannot make a connection.
+    pub fn with_credentials(
+        endpoint: &str,
+        region: String,
+        credentials: aws_credential_types::Credentials,
+    ) -> Result<Self, ApiError> {
+        let url = url::Url::parse(endpoint).map_err(|_| ApiError::Endpoint(endpoint.to_owned()))?;
+        if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
+            return Err(ApiError::Endpoint(endpoint.to_owned()));
+        }
         // One process-wide choice of cryptography; a second call finds it made.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let http = reqwest::Client::builder()

@@ -8,6 +8,7 @@ use shared::aws::Redemption;
 use shared::client::metadata::AuthMethod;
 use shared::grant::{Code, Stage};
 use shared::oauth::{CodeVerifier, Params};
+use shared::tool::Status;
 
 use crate::App;
 use crate::client_auth::Presented;
@@ -28,7 +29,7 @@ pub(crate) async fn redeem(
     let keys = app.keys_for(code).await;
     // An invented code ends here, without a question to the database (invariant 1).
     let code = Code::parse(code, &keys.seal)?;
-    let honoured = honour(app, code.grant, &code.tool, presented).await?;
+    let honoured = honour(app, code.grant, &code.tool, presented, &[Status::Enabled]).await?;
     let grant = &honoured.grant;
     if params.get("redirect_uri").is_some_and(|redirect_uri| redirect_uri != grant.redirect_uri) {
         return Err(TokenError::OtherRedirectUri);

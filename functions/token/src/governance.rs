@@ -12,7 +12,7 @@ use shared::http::log::chain;
 use shared::oauth::Scope;
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::policy::{Authentication, Lifetimes, Policy, Profile};
-use shared::tool::{Ceiling, Mechanism, Tool, ToolId, check_standing};
+use shared::tool::{Ceiling, Mechanism, Status, Tool, ToolId, check_standing};
 use url::Url;
 
 use crate::App;
@@ -28,7 +28,8 @@ pub(crate) struct Honoured {
     registration: Option<Registration>,
 }
 
-/// Reads the grant with all that decides about it, and checks everything but its own stage.
+/// Reads the grant with all that decides about it, and checks everything but its own stage. `good` are the
+/// statuses of its tool in which it is honoured.
 ///
 /// The client's identity comes first: whoever presents somebody else's credential learns nothing about
 /// the tool it belongs to.
@@ -37,6 +38,7 @@ pub(crate) async fn honour(
     grant: GrantId,
     tool: &ToolId,
     presented: &Presented,
+    good: &[Status],
 ) -> Result<Honoured, TokenError> {
     let client_id = presented.client_id.as_str();
     let wanted = Wanted { grant: Some(grant), tool: Some(tool), client_id: Some(client_id) };
@@ -44,7 +46,7 @@ pub(crate) async fn honour(
     let mut grant = grant.ok_or(TokenError::GrantGone)?;
     let method = authenticate_for(app, &grant, registration.as_ref(), presented).await?;
     grant.proof.method = Some(method);
-    check_standing(&grant.tool, grant.tool_epoch, &tools)?;
+    check_standing(&grant.tool, grant.tool_epoch, &tools, good)?;
     let tool = tools.into_iter().next_back().ok_or(TokenError::GrantGone)?;
     Ok(Honoured { grant, method, tool, registration })
 }

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 
+use super::dynamodb::{BATCH_KEYS_MAX, Reading};
 use super::item::{Attributes, number, text};
 use super::table::AUDIT;
 use super::{DynamoDb, StoreError};
@@ -23,14 +24,8 @@ use crate::clock::Timestamp;
 /// Tries to append; with eight chains, losing this often means that something else is wrong.
 const ATTEMPTS_MAX: usize = 8;
 
-/// Items of one `BatchGetItem`, as DynamoDB bounds it.
-const BATCH_MAX: u64 = 100;
-
 /// For how long a reference leads to its entry: as long as people keep asking about it.
 const EXPLAINED_FOR: Duration = Duration::from_secs(30 * 86_400);
-
-/// Rounds of asking again for keys that DynamoDB did not get to (FM029).
-const ROUNDS_MAX: usize = 3;
 
 /// One write of a transaction, made by the store whose table it changes.
 #[derive(Clone, Debug)]
@@ -371,7 +366,7 @@ impl AuditStore {
         let mut entries = Vec::new();
         let mut next = from.max(1);
         while next <= to {
-            let last = to.min(next.saturating_add(BATCH_MAX - 1));
+            let last = to.min(next.saturating_add(BATCH_KEYS_MAX as u64 - 1));
             let found = self.get((next..=last).map(|sequence| entry_id(shard, sequence)).collect()).await?;
             for sequence in next..=last {
                 let entry = found.get(&entry_id(shard, sequence)).map(read_entry).transpose()?;
@@ -415,34 +410,9 @@ impl AuditStore {
     }
 
     async fn get(&self, ids: Vec<String>) -> Result<HashMap<String, Attributes>, StoreError> {
-        let table = self.dynamodb.name(AUDIT);
-        let keys = ids
-            .iter()
-            .fold(KeysAndAttributes::builder().consistent_read(true), |keys, id| {
-                keys.keys([(AUDIT.key.to_owned(), text(id))].into())
-            })
-            .build()
-            .map_err(|error| StoreError::corrupt(AUDIT, error))?;
-        let mut request = HashMap::from([(table, keys)]);
-        let mut found = HashMap::new();
-        for _ in 0..ROUNDS_MAX {
-            let answer = self
-                .dynamodb
-                .client
-                .batch_get_item()
-                .set_request_items(Some(request))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            for item in answer.responses.unwrap_or_default().into_values().flatten() {
-                found.insert(string(&item, AUDIT.key)?, item);
-            }
-            request = answer.unprocessed_keys.unwrap_or_default();
-            if request.is_empty() {
-                return Ok(found);
-            }
-        }
-        Err(StoreError::Unavailable("keys stayed unprocessed".to_owned()))
+        let keys: Vec<_> = ids.into_iter().map(|id| (AUDIT, id)).collect();
+        let found = self.dynamodb.batch_get(&keys, Reading::Consistent).await?;
+        found.into_iter().map(|(_, item)| Ok((string(&item, AUDIT.key)?, item))).collect()
     }
 }
 

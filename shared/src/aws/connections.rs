@@ -1,10 +1,7 @@
 //! The grants of one person: what they allowed before, and what is connected now.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::KeysAndAttributes;
-
 use super::StoreError;
+use super::dynamodb::Reading;
 use super::grants::{self, GrantStore};
 use super::item::{Attributes, text};
 use super::table::{GRANTS, GRANTS_BY_SUBJECT};
@@ -16,12 +13,6 @@ const WITH_CLIENT_MAX: usize = 50;
 
 /// Grants of one person that a page lists. Somebody with more revokes them by tool.
 pub const CONNECTIONS_MAX: usize = 500;
-
-/// Keys of one batch (a limit of DynamoDB).
-const BATCH_MAX: usize = 100;
-
-/// Rounds of asking again for keys that DynamoDB did not get to (FM029).
-const ROUNDS_MAX: usize = 3;
 
 /// A grant as the index has it, a moment late: good for showing, not for honouring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,48 +87,15 @@ impl GrantStore {
             }
         }
         ids.truncate(CONNECTIONS_MAX);
-        let mut found = Vec::new();
-        for ids in ids.chunks(BATCH_MAX) {
-            found.extend(self.read_all(ids).await?);
-        }
+        let mut found = self.read_all(&ids).await?;
         found.retain(|grant| grant.subject == subject);
         Ok(found)
     }
 
     async fn read_all(&self, ids: &[GrantId]) -> Result<Vec<Grant>, StoreError> {
-        let keys: Vec<Attributes> =
-            ids.iter().map(|id| [(GRANTS.key.to_owned(), text(&id.to_string()))].into()).collect();
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(keys))
-            .consistent_read(true)
-            .build()
-            .map_err(|error| StoreError::corrupt(GRANTS, error))?;
-        let mut request = HashMap::from([(self.dynamodb.name(GRANTS), keys)]);
-        let mut found = Vec::new();
-        for _ in 0..ROUNDS_MAX {
-            if request.is_empty() {
-                break;
-            }
-            let answer = self
-                .dynamodb
-                .client
-                .batch_get_item()
-                .set_request_items(Some(request))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            for items in answer.responses.unwrap_or_default().into_values() {
-                for item in items {
-                    found.push(grants::grant(item)?);
-                }
-            }
-            request = answer.unprocessed_keys.unwrap_or_default();
-        }
-        if request.is_empty() {
-            Ok(found)
-        } else {
-            Err(StoreError::Unavailable("keys stayed unprocessed".to_owned()))
-        }
+        let keys: Vec<_> = ids.iter().map(|id| (GRANTS, id.to_string())).collect();
+        let found = self.dynamodb.batch_get(&keys, Reading::Consistent).await?;
+        found.into_iter().map(|(_, item)| grants::grant(item)).collect()
     }
 }
 

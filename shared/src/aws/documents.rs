@@ -1,20 +1,18 @@
 //! What was fetched from strangers, in DynamoDB, shared by all instances: one item per URL with the last
 //! good copy, the lease of whoever fetches now, and the back-off after a failure.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, condition_failure, number, text};
+use super::dynamodb::Reading;
+use super::item::{Attributes, condition_failure, number, text, written};
 use super::table::DOCUMENTS;
 use super::{DynamoDb, StoreError};
 use crate::clock::Timestamp;
@@ -363,7 +361,7 @@ impl DocumentStore {
             let ledger = serde_dynamo::to_attribute_value(ledger).map_err(corrupt)?;
             update = update.expression_attribute_values(":ledger", ledger);
         }
-        conditional(update.send().await)
+        written(update.send().await)
     }
 
     /// Notes that the fetch failed and gives the lease back. The last good copy stays as it is (CAC-15).
@@ -398,7 +396,7 @@ impl DocumentStore {
             let absence = serde_dynamo::to_attribute_value(absence).map_err(corrupt)?;
             update = update.expression_attribute_values(":absence", absence);
         }
-        conditional(update.send().await)
+        written(update.send().await)
     }
 
     /// Gives the lease `mark` back without a fetch.
@@ -415,7 +413,7 @@ impl DocumentStore {
             .condition_expression("lease.mark = :mark")
             .update_expression("REMOVE lease")
             .expression_attribute_values(":mark", text(mark));
-        conditional(update.send().await)
+        written(update.send().await)
     }
 
     /// Replaces the ledger beside a copy if nobody else has since `revision`. `Ok(false)` means that
@@ -445,7 +443,7 @@ impl DocumentStore {
                 ":ledger",
                 serde_dynamo::to_attribute_value(ledger).map_err(corrupt)?,
             );
-        conditional(update.send().await)
+        written(update.send().await)
     }
 
     /// Writes `aside` in place of an earlier one with its id.
@@ -464,29 +462,9 @@ impl DocumentStore {
     /// # Errors
     /// [`StoreError`] if they cannot be read or are not understood.
     pub async fn asides(&self, ids: &[String]) -> Result<Vec<Aside>, StoreError> {
-        let table = self.dynamodb.name(DOCUMENTS);
-        let keys = ids.iter().map(|id| HashMap::from([(DOCUMENTS.key.to_owned(), text(id))])).collect();
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).build().map_err(corrupt)?;
-        let mut wanted = Some(HashMap::from([(table.clone(), keys)]));
-        let mut found = Vec::new();
-        // Each answer holds at least one item, or the loop would not end.
-        for _ in ids {
-            let Some(request) = wanted.take().filter(|request| !request.is_empty()) else { break };
-            let answer = self
-                .dynamodb
-                .client
-                .batch_get_item()
-                .set_request_items(Some(request))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            let items = answer.responses.and_then(|mut tables| tables.remove(&table)).unwrap_or_default();
-            for item in items {
-                found.push(serde_dynamo::from_item(item).map_err(corrupt)?);
-            }
-            wanted = answer.unprocessed_keys;
-        }
-        Ok(found)
+        let keys: Vec<_> = ids.iter().map(|id| (DOCUMENTS, id.clone())).collect();
+        let found = self.dynamodb.batch_get(&keys, Reading::Eventual).await?;
+        found.into_iter().map(|(_, item)| serde_dynamo::from_item(item).map_err(corrupt)).collect()
     }
 
     /// Takes a slot of `budget` under `mark` until `until`. Of any number of concurrent calls at most
@@ -603,7 +581,7 @@ impl DocumentStore {
                     .expression_attribute_values(":ends", instant(window_ends))
             }
         };
-        conditional(update.send().await)
+        written(update.send().await)
     }
 }
 
@@ -650,14 +628,4 @@ fn instant(value: Timestamp) -> AttributeValue {
 /// The item that a condition did not hold for, empty if there was none.
 fn refused<R>(error: &SdkError<UpdateItemError, R>) -> Option<Attributes> {
     condition_failure(error).map(Option::unwrap_or_default)
-}
-
-fn conditional<T, R: std::fmt::Debug>(
-    result: Result<T, SdkError<UpdateItemError, R>>,
-) -> Result<bool, StoreError> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) if refused(&error).is_some() => Ok(false),
-        Err(error) => Err(StoreError::from_sdk(error)),
-    }
 }

@@ -1,5 +1,6 @@
 //! The connection to DynamoDB and what can go wrong on it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -8,7 +9,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 
+use super::item::{Attributes, text};
 use super::table::Table;
 
 /// Tries per call, the first one included (FM001: at most two retries, with jitter by the SDK).
@@ -18,6 +21,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// A call with all its retries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Rounds of one batch: the first, and two for what the database did not get to (FM029).
+const ROUNDS_MAX: usize = 3;
+
+/// Keys that the database takes in one batch.
+pub(super) const BATCH_KEYS_MAX: usize = 100;
 
 /// The database could not be asked, or gave an answer that cannot be trusted. Never "not there":
 /// that is `Ok(None)`.
@@ -66,6 +75,15 @@ impl StoreError {
     }
 }
 
+/// How fresh what is read has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Every write that was acknowledged is seen: for all that a credential is honoured by (FM020).
+    Consistent,
+    /// May be a moment old, for half the price.
+    Eventual,
+}
+
 /// A client and the prefix of this deployment's table names.
 #[derive(Clone, Debug)]
 pub struct DynamoDb {
@@ -82,6 +100,64 @@ impl DynamoDb {
     /// The client itself, for what no store offers.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The items of `keys`, each key given once, with their tables, in no order; [`BATCH_KEYS_MAX`] to a round trip. What is not there is left out; what the database did not get to is never taken for that.
+    ///
+    /// # Errors
+    /// [`StoreError`] if any of them cannot be read.
+    pub(super) async fn batch_get(
+        &self,
+        keys: &[(Table, String)],
+        reading: Reading,
+    ) -> Result<Vec<(Table, Attributes)>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(BATCH_KEYS_MAX) {
+            self.get_batch(keys, reading, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn get_batch(
+        &self,
+        keys: &[(Table, String)],
+        reading: Reading,
+        found: &mut Vec<(Table, Attributes)>,
+    ) -> Result<(), StoreError> {
+        let mut tables: Vec<Table> = keys.iter().map(|(table, _)| *table).collect();
+        tables.sort_unstable_by_key(|table| table.name);
+        tables.dedup();
+        let mut wanted = HashMap::new();
+        for table in &tables {
+            let of_table = keys.iter().filter(|(of, _)| of == table);
+            let keys = of_table
+                .fold(KeysAndAttributes::builder(), |builder, (_, key)| {
+                    builder.keys([(table.key.to_owned(), text(key))].into())
+                })
+                .consistent_read(reading == Reading::Consistent)
+                .build()
+                .map_err(|error| StoreError::corrupt(*table, error))?;
+            wanted.insert(self.name(*table), keys);
+        }
+        for _ in 0..ROUNDS_MAX {
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let request = self.client.batch_get_item().set_request_items(Some(wanted));
+            let answer = request.send().await.map_err(StoreError::from_sdk)?;
+            for (name, items) in answer.responses.unwrap_or_default() {
+                let Some(table) = tables.iter().copied().find(|table| self.name(*table) == name) else {
+                    continue;
+                };
+                found.extend(items.into_iter().map(|item| (table, item)));
+            }
+            wanted = answer.unprocessed_keys.unwrap_or_default();
+        }
+        if wanted.is_empty() {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable("keys stayed unprocessed".to_owned()))
+        }
     }
 
     /// The full name of `table` in this deployment.

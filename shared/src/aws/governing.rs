@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, Update};
 
 use super::audit::Write;
+use super::dynamodb::Reading;
 use super::grants;
 use super::item::{Attributes, number, text};
 use super::registrations;
@@ -17,9 +18,6 @@ use crate::client::registration::Registration;
 use crate::clock::Timestamp;
 use crate::grant::{Grant, GrantId};
 use crate::tool::{Merged, Tool, ToolId};
-
-/// Rounds of asking again for keys that DynamoDB did not get to (FM029).
-const ROUNDS_MAX: usize = 3;
 
 /// Makes writes, and sends none; reads what administrators look through.
 #[derive(Clone, Debug)]
@@ -274,37 +272,13 @@ impl Governing {
 
     /// Reads grants, in the order of `ids`; those that are gone are left out.
     async fn grants(&self, ids: &[GrantId]) -> Result<Vec<Grant>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys = ids
-            .iter()
-            .fold(KeysAndAttributes::builder(), |keys, id| {
-                keys.keys([(GRANTS.key.to_owned(), text(&id.to_string()))].into())
-            })
-            .build()
-            .map_err(|error| StoreError::corrupt(GRANTS, error))?;
-        let mut request = HashMap::from([(self.dynamodb.name(GRANTS), keys)]);
+        let keys: Vec<_> = ids.iter().map(|id| (GRANTS, id.to_string())).collect();
         let mut found: HashMap<GrantId, Grant> = HashMap::new();
-        for _ in 0..ROUNDS_MAX {
-            let answer = self
-                .dynamodb
-                .client
-                .batch_get_item()
-                .set_request_items(Some(request))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            for item in answer.responses.unwrap_or_default().into_values().flatten() {
-                let grant = grants::grant(item)?;
-                found.insert(grant.id, grant);
-            }
-            request = answer.unprocessed_keys.unwrap_or_default();
-            if request.is_empty() {
-                return Ok(ids.iter().filter_map(|id| found.remove(id)).collect());
-            }
+        for (_, item) in self.dynamodb.batch_get(&keys, Reading::Eventual).await? {
+            let grant = grants::grant(item)?;
+            found.insert(grant.id, grant);
         }
-        Err(StoreError::Unavailable("keys stayed unprocessed".to_owned()))
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 }
 

@@ -7,7 +7,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, condition_failure, has_mark, number, text};
+use super::item::{Attributes, Once, number, once, text, written};
 use super::table::GRANTS;
 use super::{DynamoDb, StoreError};
 use crate::client::metadata::AuthMethod;
@@ -107,13 +107,10 @@ impl GrantStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Approval::Stored),
-            Err(error) => match condition_failure(&error).flatten() {
-                Some(existing) if has_mark(&existing, mark) => Ok(Approval::Stored),
-                Some(existing) => Ok(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
-                None => Err(StoreError::from_sdk(error)),
-            },
+        match once(result, mark)? {
+            Once::Made => Ok(Approval::Stored),
+            Once::Lost(Some(existing)) => Ok(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
+            Once::Lost(None) => Err(StoreError::corrupt(GRANTS, "an item that exists did not come back")),
         }
     }
 
@@ -168,14 +165,10 @@ impl GrantStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Redemption::Redeemed),
-            Err(error) => match condition_failure(&error) {
-                Some(Some(item)) if has_mark(&item, mark) => Ok(Redemption::Redeemed),
-                Some(_) => Ok(Redemption::Lost),
-                None => Err(StoreError::from_sdk(error)),
-            },
-        }
+        Ok(match once(result, mark)? {
+            Once::Made => Redemption::Redeemed,
+            Once::Lost(_) => Redemption::Lost,
+        })
     }
 
     /// Rotates the refresh token of generation `from` to the next one. Of any number of concurrent calls
@@ -215,15 +208,10 @@ impl GrantStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Rotation::Rotated),
-            Err(error) => match condition_failure(&error) {
-                Some(Some(item)) if has_mark(&item, mark) => Ok(Rotation::Rotated),
-                Some(Some(item)) => Ok(Rotation::Lost(Some(Box::new(grant(item)?)))),
-                Some(None) => Ok(Rotation::Lost(None)),
-                None => Err(StoreError::from_sdk(error)),
-            },
-        }
+        Ok(match once(result, mark)? {
+            Once::Made => Rotation::Rotated,
+            Once::Lost(item) => Rotation::Lost(item.map(grant).transpose()?.map(Box::new)),
+        })
     }
 
     /// Takes the one retry that the rotation to `generation` allows (REF-08).
@@ -247,14 +235,10 @@ impl GrantStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Retry::Taken),
-            Err(error) => match condition_failure(&error) {
-                Some(Some(item)) if has_mark(&item, mark) => Ok(Retry::Taken),
-                Some(_) => Ok(Retry::Lost),
-                None => Err(StoreError::from_sdk(error)),
-            },
-        }
+        Ok(match once(result, mark)? {
+            Once::Made => Retry::Taken,
+            Once::Lost(_) => Retry::Lost,
+        })
     }
 
     /// Ends a grant for good. Ending one that has ended or is gone changes nothing.
@@ -273,11 +257,7 @@ impl GrantStore {
             .expression_attribute_values(":revoked", text(StageName::Revoked.as_str()))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if condition_failure(&error).is_some() => Ok(()),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result).map(drop)
     }
 }
 

@@ -16,12 +16,13 @@ use crate::seal::{KeyId, Seal, SealingKey};
 use crate::secret::SecretKey;
 
 /// For how long a process works with its keys before it looks again: the bound on how late an emergency
-/// rotation is seen. A planned one is known long before it matters.
-pub const KEY_STALENESS: Duration = Duration::from_secs(30);
+/// rotation is seen, the same as for a change of policy. A look is one read of a handful of items, whatever
+/// the number of requests; a planned rotation is known long before it matters.
+pub const KEY_STALENESS: Duration = Duration::from_secs(5);
 
 /// Between two attempts after a failure, and between two looks for a key that somebody says exists:
 /// a stranger can name unknown keys as often as he likes.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The key set of this process, shared by all its requests and exchanged as a whole.
 pub struct Keyring {

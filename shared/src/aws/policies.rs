@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{KeysAndAttributes, Put, TransactWriteItem};
 
-use super::item::{Attributes, is_cancelled_by_condition, number, text};
+use super::item::{Attributes, number, text, written};
 use super::table::POLICY;
 use super::{DynamoDb, StoreError, Write};
 use crate::clock::{Clock, Timestamp};
@@ -135,14 +135,11 @@ impl PolicyStore {
             .transact_items(put(kept))
             .send()
             .await;
-        match result {
-            Ok(_) => {
-                self.forget_copy();
-                Ok(true)
-            }
-            Err(error) if is_cancelled_by_condition(&error) => Ok(false),
-            Err(error) => Err(StoreError::from_sdk(error)),
+        let replaced = written(result)?;
+        if replaced {
+            self.forget_copy();
         }
+        Ok(replaced)
     }
 
     /// The writes of [`Self::replace`], for committing them together with their audit entry. Call

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::item::{condition_failure, number, text};
+use super::item::{number, text, written};
 use super::table::RATES;
 use super::{DynamoDb, StoreError};
 use crate::clock::Timestamp;
@@ -58,10 +58,6 @@ impl RateStore {
             .expression_attribute_values(":expires", number(now.plus(keep).epoch_seconds()))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if condition_failure(&error).is_some() => Ok(false),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result)
     }
 }

@@ -1,19 +1,14 @@
 //! Everything that decides about one request, read in one round trip (DESIGN section 9).
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
-
+use super::dynamodb::Reading;
 use super::grants;
-use super::item::{Attributes, text};
 use super::registrations;
-use super::table::{GRANTS, REGISTRATIONS, TOOLS, Table};
+use super::table::{GRANTS, REGISTRATIONS, TOOLS};
 use super::tools;
 use super::{DynamoDb, StoreError};
 use crate::client::registration::Registration;
 use crate::grant::{Grant, GrantId};
 use crate::tool::{MERGES_MAX, Tool, ToolId};
-
-/// Rounds of asking again for keys that DynamoDB did not get to (FM029).
-const ROUNDS_MAX: usize = 3;
 
 /// What is wanted; each is optional.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +54,7 @@ impl RecordReader {
         keys.extend(wanted.tool.map(|id| (TOOLS, id.as_str().to_owned())));
         keys.extend(wanted.client_id.map(|id| (REGISTRATIONS, registrations::key(id))));
         let mut records = Records::default();
-        for (table, attributes) in self.get(keys).await? {
+        for (table, attributes) in self.dynamodb.batch_get(&keys, Reading::Consistent).await? {
             if table == GRANTS {
                 records.grant = Some(grants::grant(attributes)?);
             } else if table == TOOLS {
@@ -83,49 +78,13 @@ impl RecordReader {
     async fn follow_merges(&self, tools: &mut Vec<Tool>) -> Result<(), StoreError> {
         for _ in 0..MERGES_MAX {
             let Some(merged) = tools.last().and_then(|tool| tool.merged.clone()) else { return Ok(()) };
-            let found = self.get(vec![(TOOLS, merged.into.as_str().to_owned())]).await?;
+            let found = self
+                .dynamodb
+                .batch_get(&[(TOOLS, merged.into.as_str().to_owned())], Reading::Consistent)
+                .await?;
             let Some((_, attributes)) = found.into_iter().next() else { return Ok(()) };
             tools.push(tools::tool(attributes)?);
         }
         Ok(())
-    }
-
-    async fn get(&self, keys: Vec<(Table, String)>) -> Result<Vec<(Table, Attributes)>, StoreError> {
-        let mut found = Vec::new();
-        let mut request = std::collections::HashMap::new();
-        for (table, key) in &keys {
-            let keys = KeysAndAttributes::builder()
-                .keys([(table.key.to_owned(), text(key))].into())
-                .consistent_read(true)
-                .build()
-                .map_err(|error| StoreError::corrupt(*table, error))?;
-            request.insert(self.dynamodb.name(*table), keys);
-        }
-        for _ in 0..ROUNDS_MAX {
-            if request.is_empty() {
-                return Ok(found);
-            }
-            let answer = self
-                .dynamodb
-                .client
-                .batch_get_item()
-                .set_request_items(Some(request))
-                .send()
-                .await
-                .map_err(StoreError::from_sdk)?;
-            for (name, items) in answer.responses.unwrap_or_default() {
-                let table =
-                    keys.iter().map(|(table, _)| *table).find(|table| self.dynamodb.name(*table) == name);
-                found.extend(
-                    table.into_iter().flat_map(|table| items.iter().cloned().map(move |item| (table, item))),
-                );
-            }
-            request = answer.unprocessed_keys.unwrap_or_default();
-        }
-        if request.is_empty() {
-            Ok(found)
-        } else {
-            Err(StoreError::Unavailable("keys stayed unprocessed".to_owned()))
-        }
     }
 }

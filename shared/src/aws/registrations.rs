@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, condition_failure, number, text};
+use super::item::{Attributes, condition_failure, number, text, written};
 use super::table::{REGISTRATIONS, REGISTRATIONS_BY_TOOL};
 use super::tools::LAST_USE_GRAIN_SECONDS;
 use super::{DynamoDb, StoreError};
@@ -104,11 +104,7 @@ impl RegistrationStore {
             .expression_attribute_values(":revision", number(revision))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) if condition_failure(&error).is_some() => Ok(false),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result)
     }
 
     /// Lets a registration belong to another tool. Moving it where it is changes nothing.
@@ -128,11 +124,7 @@ impl RegistrationStore {
             .expression_attribute_values(":one", number(1))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if condition_failure(&error).is_some() => Ok(()),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result).map(drop)
     }
 
     /// Notes that a registration that ends was used at `now`, and lets it live for `idle` from then; at most
@@ -164,11 +156,7 @@ impl RegistrationStore {
             .expression_attribute_values(":ends", number(now.plus(idle).epoch_seconds()))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if condition_failure(&error).is_some() => Ok(()),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result).map(drop)
     }
 
     /// Lets a registration live until `ends_at` at least, if it is there and would end before. Nothing counts
@@ -188,11 +176,7 @@ impl RegistrationStore {
             .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if condition_failure(&error).is_some() => Ok(()),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result).map(drop)
     }
 
     /// Removes a registration. Removing one that is gone changes nothing.

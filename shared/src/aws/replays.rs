@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::item::{condition_failure, has_mark, number, text};
+use super::item::{Once, number, once, text};
 use super::table::REPLAYS;
 use super::{DynamoDb, StoreError};
 use crate::clock::Timestamp;
@@ -58,15 +58,10 @@ impl ReplayStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Spent::First),
-            Err(error) => match condition_failure(&error) {
-                // The SDK repeated our own write (FM010).
-                Some(Some(item)) if has_mark(&item, mark) => Ok(Spent::First),
-                Some(_) => Ok(Spent::Again),
-                None => Err(StoreError::from_sdk(error)),
-            },
-        }
+        Ok(match once(result, mark)? {
+            Once::Made => Spent::First,
+            Once::Lost(_) => Spent::Again,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, condition_failure, is_cancelled_by_condition, number, text};
+use super::item::{Attributes, condition_failure, number, text, written};
 use super::registrations::{self, RegistrationStore};
 use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS};
 use super::{DynamoDb, StoreError};
@@ -100,11 +100,7 @@ impl ToolStore {
             .condition_expression("attribute_not_exists(id)")
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Introduction::New),
-            Err(error) if condition_failure(&error).is_some() => Ok(Introduction::Existed),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
     }
 
     /// Brings in a tool together with its first registration: both or neither. Of any number of people
@@ -136,11 +132,7 @@ impl ToolStore {
             .transact_items(TransactWriteItem::builder().put(registration).build())
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Introduction::New),
-            Err(error) if is_cancelled_by_condition(&error) => Ok(Introduction::Existed),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
     }
 
     /// Brings in the tool of a client that registered itself before anybody used it, and lets its registration
@@ -178,11 +170,7 @@ impl ToolStore {
             .transact_items(TransactWriteItem::builder().update(used).build())
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Introduction::New),
-            Err(error) if is_cancelled_by_condition(&error) => Ok(Introduction::Existed),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
     }
 
     /// Makes a change, in one write. With `revision`, only if the tool still is at it.
@@ -246,11 +234,7 @@ impl ToolStore {
             .expression_attribute_values(":reason", text(reason))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if condition_failure(&error).is_some() => Ok(()),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        written(result).map(drop)
     }
 
     /// Makes `from` part of `into`: its registrations belong to `into` from now on, its grants go on.
@@ -297,10 +281,8 @@ impl ToolStore {
             .transact_items(TransactWriteItem::builder().condition_check(check).build())
             .send()
             .await;
-        match result {
-            Ok(_) => {}
-            Err(error) if is_cancelled_by_condition(&error) => return Ok(Changed::Conflict),
-            Err(error) => return Err(StoreError::from_sdk(error)),
+        if !written(result)? {
+            return Ok(Changed::Conflict);
         }
         let registrations = RegistrationStore::new(self.dynamodb.clone());
         for registration in registrations.of_tool(from).await? {
@@ -361,11 +343,7 @@ impl ToolStore {
             .expression_attribute_values(":revision", number(forgotten.revision))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(Changed::Made(Box::new(revived))),
-            Err(error) if condition_failure(&error).is_some() => Ok(Changed::Conflict),
-            Err(error) => Err(StoreError::from_sdk(error)),
-        }
+        Ok(if written(result)? { Changed::Made(Box::new(revived)) } else { Changed::Conflict })
     }
 
     /// Notes that the tool was used at `now`, unless that was noted within the last hour.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::copies::{Copies, Found, NoCopy, Verdict, Want};
+use super::copies::{Copies, Found, NoCopy, NotTried, Verdict, Want};
 use super::document::{DocumentDigest, DocumentError, DocumentRules, MetadataDocument};
 use super::freshness::{Freshness, FreshnessRules, Lifetime};
 use super::ledger::{Ledger, Standing, Succession};
@@ -34,8 +34,10 @@ pub enum NoDocument {
     Document(#[from] DocumentError),
     /// Nothing was tried: the last fetch failed moments ago, or its host has enough of our fetches. Says
     /// nothing about the document.
-    #[error("the metadata document was not fetched: try again in {} s", .retry_after.as_secs())]
+    #[error("the metadata document was not fetched: {why}, try again in {} s", .retry_after.as_secs())]
     Busy {
+        /// Why not.
+        why: NotTried,
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
@@ -58,7 +60,7 @@ impl From<NoCopy<DocumentError>> for NoDocument {
         match reason {
             NoCopy::Fetch(error) => Self::Fetch(error),
             NoCopy::Refused(error) => Self::Document(error),
-            NoCopy::Busy { retry_after } => Self::Busy { retry_after },
+            NoCopy::Busy { why, retry_after } => Self::Busy { why, retry_after },
             NoCopy::Store(error) => Self::Store(error),
             NoCopy::Random(error) => Self::Random(error),
             NoCopy::Interrupted => Self::Fetch(FetchError::Interrupted),
