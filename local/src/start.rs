@@ -360,10 +360,11 @@ async fn router(
     );
     let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
+    let documents = Documents::new(copies);
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
-        Documents::new(copies),
+        documents.clone(),
         records.clone(),
         tools.clone(),
         config.development.clone(),
@@ -387,6 +388,8 @@ async fn router(
         tools: tools.clone(),
         catalogue: Arc::default(),
         registrations: registrations.clone(),
+        documents,
+        development: config.development.clone(),
         grants: grants.clone(),
         governing: Governing::new(tables),
         policies: Arc::clone(&policies),

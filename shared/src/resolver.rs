@@ -484,14 +484,7 @@ impl Resolver {
     }
 
     fn url_rules(&self, policy: &Policy) -> UrlRules {
-        let mut ports = UrlRules::default().ports;
-        ports.extend_from_slice(&policy.documents.ports);
-        UrlRules {
-            ports,
-            query: policy.documents.allow_query,
-            forbidden: vec![self.issuer.as_str().to_owned()],
-            development: self.development.clone(),
-        }
+        policy.documents.url_rules(&self.issuer, &self.development)
     }
 }
 

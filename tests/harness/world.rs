@@ -222,6 +222,8 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             catalogue: Arc::default(),
             registrations: RegistrationStore::new(tables.clone()),
+            documents: documents.clone(),
+            development: Vec::new(),
             grants: GrantStore::new(tables.clone()),
             governing: Governing::new(tables.clone()),
             policies: Arc::clone(&policies),

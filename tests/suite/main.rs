@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
 mod admin;
+mod admin_documents;
 mod audit;
 mod authorize;
 mod budgets;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use shared::aws::{StoreError, ToolStore};
 use shared::clock::{Clock, Timestamp};
-use shared::tool::Tool;
+use shared::tool::{Tool, ToolId};
+
+use crate::App;
 
 /// How old a listing may be.
 const STALENESS: Duration = Duration::from_secs(5);
@@ -79,4 +81,21 @@ pub(crate) fn near(tools: &[Tool], wanted: &str) -> Vec<String> {
         .collect();
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     found.into_iter().take(NEAR_MAX).map(|(_, id)| id.to_owned()).collect()
+}
+
+/// Client identifiers that look like `wanted`, of the tools whose id or name does.
+pub(crate) async fn near_client_ids(app: &App, wanted: &str) -> Result<Vec<String>, StoreError> {
+    let tools = app.catalogue.tools(&app.tools, app.clock.as_ref()).await?;
+    let host = wanted.strip_prefix("https://").and_then(|rest| rest.split(['/', ':', '?']).next());
+    let mut found = Vec::new();
+    for id in near(&tools, host.unwrap_or(wanted)) {
+        let Some(id) = ToolId::parse(&id) else { continue };
+        for registration in app.registrations.of_tool(&id).await? {
+            let client_id = registration.client_id.as_str().to_owned();
+            found.push((strsim::jaro_winkler(&client_id, wanted), client_id));
+        }
+    }
+    found.retain(|(likeness, _)| *likeness >= NEAR_LEAST);
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    Ok(found.into_iter().take(NEAR_MAX).map(|(_, client_id)| client_id).collect())
 }

@@ -7,6 +7,7 @@ mod audit;
 mod caller;
 mod catalogue;
 mod commit;
+mod documents;
 mod grants;
 mod keys;
 mod listing;
@@ -23,11 +24,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::table::{AUDIT, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{
     AuditStore, Governing, GrantStore, KeyStore, Keyring, PolicyStore, RegistrationStore, ToolStore,
 };
+use shared::cimd::documents::Documents;
 use shared::clock::Clock;
+use shared::fetch::host::DevelopmentHost;
 use shared::http::log::remember_route;
 use shared::jose::KeyWrap;
 use shared::oauth::Issuer;
@@ -64,6 +67,10 @@ pub struct App {
     pub catalogue: Arc<Catalogue>,
     /// Reads, moves, and removes registrations.
     pub registrations: RegistrationStore,
+    /// Reads and fetches metadata documents.
+    pub documents: Documents,
+    /// Names that stand outside the host rules of metadata documents; a deployment has none.
+    pub development: Vec<DevelopmentHost>,
     /// Reads grants.
     pub grants: GrantStore,
     /// Makes the writes of changes.
@@ -77,6 +84,7 @@ pub struct App {
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
     (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+    (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::Scan, Right::UpdateItem]),
     (GRANTS, &[Right::BatchGetItem, Right::GetItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]),
     (POLICY, &[Right::BatchGetItem, Right::GetItem, Right::PutItem]),
@@ -91,6 +99,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/admin/v1/audit/anchors"),
     ("GET", "/admin/v1/audit/export"),
     ("GET", "/admin/v1/audit/verify"),
+    ("GET", "/admin/v1/documents"),
+    ("POST", "/admin/v1/documents/approve"),
+    ("GET", "/admin/v1/documents/diff"),
+    ("GET", "/admin/v1/documents/history"),
+    ("POST", "/admin/v1/documents/pin"),
+    ("POST", "/admin/v1/documents/refresh"),
+    ("POST", "/admin/v1/documents/unpin"),
     ("GET", "/admin/v1/grants"),
     ("POST", "/admin/v1/grants/{id}/revoke"),
     ("GET", "/admin/v1/keys"),
@@ -135,6 +150,13 @@ pub fn router(app: App) -> Router {
         .route("/admin/v1/audit/anchors", post(audit::anchor))
         .route("/admin/v1/audit/export", get(audit::export))
         .route("/admin/v1/audit/verify", get(audit::check))
+        .route("/admin/v1/documents", get(documents::list))
+        .route("/admin/v1/documents/approve", post(documents::approve))
+        .route("/admin/v1/documents/diff", get(documents::diff))
+        .route("/admin/v1/documents/history", get(documents::history))
+        .route("/admin/v1/documents/pin", post(documents::pin))
+        .route("/admin/v1/documents/refresh", post(documents::refresh))
+        .route("/admin/v1/documents/unpin", post(documents::unpin))
         .route("/admin/v1/grants", get(grants::list))
         .route("/admin/v1/grants/{id}/revoke", post(grants::revoke))
         .route("/admin/v1/keys", get(keys::list))

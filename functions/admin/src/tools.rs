@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::caller::Acting;
-use crate::catalogue::near;
+use crate::catalogue::{near, near_client_ids};
 use crate::commit::{Answer, Changing, with_revision};
 use crate::problem::{AdminError, Problem};
 use crate::view::{CeilingView, CensusView, DryRun, Effect, RegistrationView, ToolView};
@@ -224,7 +224,10 @@ async fn decide(
     changing.commit(app, &because, &event, &[write], answer).await
 }
 
-fn told(event: shared::audit::Event, because: &Because) -> Result<shared::audit::Event, AdminError> {
+pub(crate) fn told(
+    event: shared::audit::Event,
+    because: &Because,
+) -> Result<shared::audit::Event, AdminError> {
     match &because.because {
         None => Ok(event),
         Some(text) if text.chars().count() > BECAUSE_CHARS_MAX => {
@@ -443,13 +446,19 @@ pub(crate) async fn map(
     changing.commit(&app, &map, &event, &[write], answer).await
 }
 
-/// The registration of `client_id`.
+/// The registration of `client_id`, or a refusal that names what looks like it.
 pub(crate) async fn registration(app: &App, client_id: &str) -> Result<Registration, AdminError> {
-    let missing =
-        || AdminError::NotFound { kind: "registration", id: client_id.to_owned(), near: Vec::new() };
-    let id = ClientId::parse(client_id).map_err(|_| missing())?;
-    let found = app.registrations.read(&id).await?;
-    found.filter(|found| !found.has_ended(app.clock.now())).ok_or_else(missing)
+    let found = match ClientId::parse(client_id) {
+        Ok(id) => app.registrations.read(&id).await?,
+        Err(_) => None,
+    };
+    match found.filter(|found| !found.has_ended(app.clock.now())) {
+        Some(found) => Ok(found),
+        None => {
+            let near = near_client_ids(app, client_id).await?;
+            Err(AdminError::NotFound { kind: "registration", id: client_id.to_owned(), near })
+        }
+    }
 }
 
 /// Deletes a tool: its grants end, its registrations go. Met again, it is a new tool.

@@ -215,8 +215,8 @@ impl Documents {
         self.known(url, policy, body, ledger).map(|known| Some(Arc::new(known)))
     }
 
-    /// Forgets what this process keeps of `url` in memory.
-    pub(super) async fn look_again(&self, url: &MetadataUrl) {
+    /// Forgets what this process keeps of `url` in memory: an administrator has just decided about it.
+    pub async fn look_again(&self, url: &MetadataUrl) {
         self.memory.invalidate(url.as_str()).await;
     }
 
@@ -361,7 +361,7 @@ fn version(url: &MetadataUrl, ledger: &Ledger, fetched: &Fetched, seen: &Shared<
     super::history::aside(url, &ledger.latest, &fetched.body, before)
 }
 
-fn document_rules(policy: &Policy) -> DocumentRules {
+pub(super) fn document_rules(policy: &Policy) -> DocumentRules {
     DocumentRules { client_name_required: policy.documents.require_client_name, private_use_schemes: false }
 }
 
