@@ -363,12 +363,15 @@ async fn router(
     let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
     let documents = Documents::new(copies);
+    let [spread] = outside.random.bytes().unwrap_or_default();
+    let audit = AuditStore::new(tables.clone(), spread);
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
         documents.clone(),
         records.clone(),
-        tools.clone(),
+        Governing::new(tables.clone()),
+        audit.clone(),
         config.development.clone(),
     );
     let resolver = Arc::new(resolver);
@@ -376,8 +379,6 @@ async fn router(
     let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
     let grants = GrantStore::new(tables.clone());
-    let [spread] = outside.random.bytes().unwrap_or_default();
-    let audit = AuditStore::new(tables.clone(), spread);
     let admin = admin::router(admin::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),

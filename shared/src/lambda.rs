@@ -26,7 +26,8 @@ use serde_json::Value;
 use tower::ServiceBuilder;
 
 use crate::aws::{
-    self, DocumentStore, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap, RecordReader, ToolStore,
+    self, AuditStore, DocumentStore, DynamoDb, Governing, InvokeFetcher, KeyStore, Keyring, KmsWrap,
+    RecordReader,
 };
 use crate::cimd::copies::Copies;
 use crate::cimd::documents::Documents;
@@ -118,7 +119,8 @@ impl Start {
             Arc::clone(&self.clock),
             Documents::new(copies.clone()),
             RecordReader::new(tables.clone()),
-            ToolStore::new(tables.clone()),
+            Governing::new(tables.clone()),
+            AuditStore::new(tables.clone(), self.spread()),
             Vec::new(),
         )
     }

@@ -164,7 +164,8 @@ impl World {
             Arc::clone(&clock),
             documents.clone(),
             records.clone(),
-            ToolStore::new(tables.clone()),
+            Governing::new(tables.clone()),
+            AuditStore::new(tables.clone(), 3),
             development,
         );
         let resolver = Arc::new(resolver);

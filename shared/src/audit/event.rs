@@ -46,6 +46,10 @@ pub enum Kind {
     RegistrationMoved,
     /// A client secret was replaced.
     SecretRotated,
+    /// A person allowed a client something, or had done so before and was not asked again.
+    ConsentGiven,
+    /// A person said no.
+    ConsentDenied,
     /// A grant was ended.
     GrantRevoked,
     /// The policy was replaced.
@@ -81,6 +85,8 @@ impl Kind {
             Self::RegistrationRemoved => "registration_removed",
             Self::RegistrationMoved => "registration_moved",
             Self::SecretRotated => "secret_rotated",
+            Self::ConsentGiven => "consent_given",
+            Self::ConsentDenied => "consent_denied",
             Self::GrantRevoked => "grant_revoked",
             Self::PolicyChanged => "policy_changed",
             Self::KeysRotated => "keys_rotated",

@@ -8,9 +8,10 @@ use aws_sdk_dynamodb::types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::audit::Write;
 use super::item::{Attributes, condition_failure, number, text, written};
 use super::registrations::{self, RegistrationStore};
-use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS};
+use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS, Table};
 use super::{DynamoDb, StoreError};
 use crate::client::registration::Registration;
 use crate::clock::Timestamp;
@@ -115,45 +116,33 @@ impl ToolStore {
         new: &Tool,
         registration: &Registration,
     ) -> Result<Introduction, StoreError> {
-        let put = |table: super::table::Table, item: Attributes, condition: &str| {
-            Put::builder()
-                .table_name(self.dynamodb.name(table))
-                .set_item(Some(item))
-                .condition_expression(condition)
-                .build()
-                .map_err(|error| StoreError::corrupt(table, error))
-        };
-        let tool = put(TOOLS, item(new)?, "attribute_not_exists(id)")?;
-        let registration =
-            put(REGISTRATIONS, registrations::item(registration)?, "attribute_not_exists(id)")?;
-        let result = self
-            .dynamodb
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(tool).build())
-            .transact_items(TransactWriteItem::builder().put(registration).build())
-            .send()
-            .await;
-        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
+        let writes = self.introducing(new, registration)?.into_iter().map(Write::into_item).collect();
+        let sent = self.dynamodb.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        Ok(if written(sent)? { Introduction::New } else { Introduction::Existed })
+    }
+
+    /// The writes of [`Self::introduce`], to be committed together with a record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be written down.
+    pub fn introducing(&self, new: &Tool, registration: &Registration) -> Result<Vec<Write>, StoreError> {
+        Ok(vec![
+            self.put_new(TOOLS, item(new)?)?,
+            self.put_new(REGISTRATIONS, registrations::item(registration)?)?,
+        ])
     }
 
     /// Brings in the tool of a client that registered itself before anybody used it, and lets its registration
-    /// live until `ends_at`: both or neither.
+    /// live until `ends_at`.
     ///
     /// # Errors
-    /// [`StoreError`]; calling again is safe.
-    pub async fn introduce_registered(
+    /// [`StoreError`] if the writes cannot be written down.
+    pub fn introducing_registered(
         &self,
         new: &Tool,
         registration: &Registration,
         ends_at: Timestamp,
-    ) -> Result<Introduction, StoreError> {
-        let tool = Put::builder()
-            .table_name(self.dynamodb.name(TOOLS))
-            .set_item(Some(item(new)?))
-            .condition_expression("attribute_not_exists(id)")
-            .build()
-            .map_err(|error| StoreError::corrupt(TOOLS, error))?;
+    ) -> Result<Vec<Write>, StoreError> {
         let used = Update::builder()
             .table_name(self.dynamodb.name(REGISTRATIONS))
             .key(REGISTRATIONS.key, text(&registrations::key(registration.client_id.as_str())))
@@ -164,15 +153,17 @@ impl ToolStore {
             .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
             .build()
             .map_err(|error| StoreError::corrupt(REGISTRATIONS, error))?;
-        let result = self
-            .dynamodb
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(tool).build())
-            .transact_items(TransactWriteItem::builder().update(used).build())
-            .send()
-            .await;
-        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
+        Ok(vec![self.put_new(TOOLS, item(new)?)?, Write::update(used)])
+    }
+
+    fn put_new(&self, table: Table, item: Attributes) -> Result<Write, StoreError> {
+        Put::builder()
+            .table_name(self.dynamodb.name(table))
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(id)")
+            .build()
+            .map(Write::put)
+            .map_err(|error| StoreError::corrupt(table, error))
     }
 
     /// Makes a change, in one write. With `revision`, only if the tool still is at it.
@@ -346,6 +337,14 @@ impl ToolStore {
             .send()
             .await;
         Ok(if written(result)? { Changed::Made(Box::new(revived)) } else { Changed::Conflict })
+    }
+
+    /// The write of [`Self::revive`], to be committed together with a record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written down.
+    pub fn reviving(&self, forgotten: &Tool, as_new: &Tool) -> Result<Write, StoreError> {
+        super::Governing::new(self.dynamodb.clone()).revive_tool(forgotten, as_new)
     }
 
     /// Notes that the tool was used at `now`, unless that was noted within the last hour.
