@@ -52,7 +52,7 @@ pub(crate) async fn redeem(
         Stage::Revoked => return Err(TokenError::Revoked),
     }
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    honoured.check_policy(&policy.policy)?;
+    honoured.check_policy(app, &policy.policy).await?;
     let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&grant.scope, &policy.policy)?;
     if let Some(proof) = proof {

@@ -33,7 +33,7 @@ pub(crate) async fn rotate(
     dpop::check_binding(&grant.proof, proof)?;
     check_resource(params, grant)?;
     let scope = narrowed_scope(params, grant)?;
-    honoured.check_policy(&policy.policy)?;
+    honoured.check_policy(app, &policy.policy).await?;
     let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&scope, &policy.policy)?;
     let now = app.clock.now();

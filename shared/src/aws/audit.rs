@@ -23,8 +23,7 @@ use crate::audit::{
 };
 use crate::clock::Timestamp;
 
-/// Tries to append: enough for a hundred processes that write at the same moment, of which in each round one
-/// per chain gets through.
+/// Tries to append: of the processes that write at the same moment, in each round one per chain gets through.
 const ATTEMPTS_MAX: u32 = 16;
 
 /// The pause after the first lost try that is not due to old knowledge; it grows with each one.

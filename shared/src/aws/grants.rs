@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckF
 use serde::{Deserialize, Serialize};
 
 use super::audit::Write;
-use super::item::{Attributes, Once, number, once, text, written};
+use super::item::{Attributes, Once, has_mark, number, once, text, written};
 use super::table::GRANTS;
 use super::{DynamoDb, StoreError};
 use crate::client::metadata::AuthMethod;
