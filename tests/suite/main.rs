@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
 mod admin;
+mod admin_clients;
+mod admin_documents;
 mod audit;
 mod authorize;
 mod budgets;
@@ -21,6 +23,7 @@ mod governance;
 mod keys;
 mod logos;
 mod metadata_host;
+mod metrics;
 mod par;
 mod people;
 mod policy;

@@ -12,6 +12,7 @@ mod item;
 pub mod keyring;
 mod keys;
 mod kms;
+mod ledgers;
 mod policies;
 mod rates;
 mod records;

@@ -13,6 +13,7 @@ use crate::aws::{Absence, Aside, CopyKey, Shared, StoreError, StoredBody};
 use crate::client::id::MetadataUrl;
 use crate::clock::Timestamp;
 use crate::fetch::{FailureKind, FetchError, FetchKind, FetchRequest, Fetched};
+use crate::metrics::{self, Source};
 use crate::policy::Policy;
 use crate::random::RandomError;
 
@@ -136,6 +137,7 @@ impl Documents {
         let now = self.copies.clock.now();
         if let Some(known) = self.memory.get(key).await {
             if now < known.fresh_until && now < known.look_again_at {
+                metrics::found(FetchKind::Document.as_str(), Source::Memory);
                 return Ok(known);
             }
             self.memory.invalidate(key).await;
@@ -215,8 +217,8 @@ impl Documents {
         self.known(url, policy, body, ledger).map(|known| Some(Arc::new(known)))
     }
 
-    /// Forgets what this process keeps of `url` in memory.
-    pub(super) async fn look_again(&self, url: &MetadataUrl) {
+    /// Forgets what this process keeps of `url` in memory: an administrator has just decided about it.
+    pub async fn look_again(&self, url: &MetadataUrl) {
         self.memory.invalidate(url.as_str()).await;
     }
 
@@ -361,7 +363,7 @@ fn version(url: &MetadataUrl, ledger: &Ledger, fetched: &Fetched, seen: &Shared<
     super::history::aside(url, &ledger.latest, &fetched.body, before)
 }
 
-fn document_rules(policy: &Policy) -> DocumentRules {
+pub(super) fn document_rules(policy: &Policy) -> DocumentRules {
     DocumentRules { client_name_required: policy.documents.require_client_name, private_use_schemes: false }
 }
 

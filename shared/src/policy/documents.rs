@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::change::ChangePolicy;
 use super::host_pattern::HostPattern;
+use crate::client::id::UrlRules;
+use crate::fetch::host::DevelopmentHost;
+use crate::oauth::Issuer;
 use crate::tool::Status;
 
 /// What happens when somebody comes with a metadata document that no administrator has dealt with (GOV-06).
@@ -113,6 +116,19 @@ pub enum DocumentRefusal {
 }
 
 impl DocumentPolicy {
+    /// Which URLs may name a metadata document at the server `issuer`; `development` lists names that stand
+    /// outside the host rules, and a deployment has none.
+    pub fn url_rules(&self, issuer: &Issuer, development: &[DevelopmentHost]) -> UrlRules {
+        let mut ports = UrlRules::default().ports;
+        ports.extend_from_slice(&self.ports);
+        UrlRules {
+            ports,
+            query: self.allow_query,
+            forbidden: vec![issuer.as_str().to_owned()],
+            development: development.to_vec(),
+        }
+    }
+
     /// The statuses of a tool in which its grants go on. New ones need an enabled tool.
     pub fn continuing(&self) -> &'static [Status] {
         if self.refresh_after_withdrawal { &[Status::Enabled, Status::Withdrawn] } else { &[Status::Enabled] }
