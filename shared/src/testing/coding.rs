@@ -102,7 +102,7 @@ fn brotli(document: &[u8], blanks: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.push(0, 1); // a window of 64 KiB
     for chunk in document.chunks(1 << 16) {
-        bits.push(0b00_0, 3); // not the last, four nibbles of length
+        bits.push(0b000, 3); // not the last, four nibbles of length
         bits.push(chunk.len() - 1, 16);
         bits.push(1, 1); // not compressed
         bits.align();
@@ -112,11 +112,11 @@ fn brotli(document: &[u8], blanks: usize) -> Vec<u8> {
     while left >= INSERTED + COPIED_LEAST {
         let size = left.min(BLOCK);
         left -= size;
-        bits.push(0b10_0, 3); // not the last, six nibbles of length
+        bits.push(0b100, 3); // not the last, six nibbles of length
         bits.push(size - 1, 24);
         bits.push(0, 1 + 3 + 6 + 2 + 2); // compressed, one block type and one tree of each kind
         for (symbol, alphabet_bits) in [(usize::from(b' '), 8), (519, 10), (0, 6)] {
-            bits.push(0b00_01, 4); // a code of one symbol, which takes no bits
+            bits.push(0b0001, 4); // a code of one symbol, which takes no bits
             bits.push(symbol, alphabet_bits);
         }
         bits.push(0, 2); // insert code 8: ten literals
