@@ -7,12 +7,15 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use http::StatusCode;
 use http::header::HOST;
 use shared::http::source::Source;
 use shared::oauth::Issuer;
 use tower::ServiceExt as _;
 use url::Url;
+
+use crate::metrics;
 
 /// The routers of all functions.
 #[derive(Clone, Debug)]
@@ -49,7 +52,10 @@ pub fn router(functions: Functions, issuer: &Issuer, addr: SocketAddr) -> Router
         function.oneshot(request)
     };
     let hosts = Arc::new([authority(issuer), addr.to_string()]);
-    Router::new().fallback(dispatch).layer(from_fn_with_state(hosts, refuse_other_hosts))
+    Router::new()
+        .route(metrics::PATH, get(metrics::show))
+        .fallback(dispatch)
+        .layer(from_fn_with_state(hosts, refuse_other_hosts))
 }
 
 fn authority(issuer: &Issuer) -> String {
@@ -73,7 +79,6 @@ async fn refuse_other_hosts(State(hosts): State<Arc<[String; 2]>>, request: Requ
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::routing::get;
 
     use super::*;
 

@@ -40,6 +40,7 @@ use crate::data::{DataFile, DataFileError, admin_key_beside};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
 use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
+use crate::metrics;
 use crate::seed::{self, PolicyChanges, Seed, SeedError};
 use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
@@ -279,6 +280,7 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         }
     };
 
+    metrics::record();
     let data = config.data.as_deref().map(DataFile::open).transpose()?;
     let key_files = match (&data, &config.shared) {
         (Some(data), _) => Some((data.key_path(), data.admin_key_path())),
@@ -361,12 +363,15 @@ async fn router(
     let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
     let documents = Documents::new(copies);
+    let [spread] = outside.random.bytes().unwrap_or_default();
+    let audit = AuditStore::new(tables.clone(), spread);
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
         documents.clone(),
         records.clone(),
-        tools.clone(),
+        Governing::new(tables.clone()),
+        audit.clone(),
         config.development.clone(),
     );
     let resolver = Arc::new(resolver);
@@ -374,8 +379,6 @@ async fn router(
     let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
     let grants = GrantStore::new(tables.clone());
-    let [spread] = outside.random.bytes().unwrap_or_default();
-    let audit = AuditStore::new(tables.clone(), spread);
     let admin = admin::router(admin::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -389,6 +392,7 @@ async fn router(
         catalogue: Arc::default(),
         registrations: registrations.clone(),
         documents,
+        client_keys: client_keys.clone(),
         development: config.development.clone(),
         grants: grants.clone(),
         governing: Governing::new(tables),

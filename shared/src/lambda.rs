@@ -13,7 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::HOST;
-use axum::middleware::map_request;
+use axum::middleware::{map_request, map_response};
+use axum::response::Response;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::request::{LambdaRequest, RequestContext};
@@ -26,7 +27,8 @@ use tokio::sync::OnceCell;
 use tower::ServiceBuilder;
 
 use crate::aws::{
-    self, DocumentStore, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap, RecordReader, Sdk, ToolStore,
+    self, AuditStore, DocumentStore, DynamoDb, Governing, InvokeFetcher, KeyStore, Keyring, KmsWrap,
+    RecordReader, Sdk,
 };
 use crate::cimd::copies::Copies;
 use crate::cimd::documents::Documents;
@@ -36,6 +38,7 @@ use crate::fetch::Fetcher;
 use crate::http::log;
 use crate::http::source::Source;
 use crate::jose::KeyWrap;
+use crate::metrics;
 use crate::random::{OsRandom, Random};
 use crate::resolver::Resolver;
 
@@ -123,7 +126,8 @@ impl Start {
             Arc::clone(&self.clock),
             Documents::new(copies.clone()),
             RecordReader::new(tables.clone()),
-            ToolStore::new(tables.clone()),
+            Governing::new(tables.clone()),
+            AuditStore::new(tables.clone(), self.spread()),
             Vec::new(),
         )
     }
@@ -142,9 +146,15 @@ where
             .map_request(|event: LambdaEvent<ApiGatewayV2httpRequest>| {
                 LambdaEvent::new(from_gateway(event.payload), event.context)
             })
-            .service(Adapter::from(router.layer(map_request(with_source))));
+            .service(Adapter::from(router.layer(map_request(with_source)).layer(map_response(counted))));
         Ok(async move { lambda_runtime::run(service).await })
     })
+}
+
+/// Writes down what was counted while the process is sure to run.
+async fn counted(response: Response) -> Response {
+    metrics::flush();
+    response
 }
 
 /// Notes the address that the gateway saw; whatever a header says about it is a stranger's word.
@@ -188,7 +198,11 @@ where
                 let answering = serde_json::from_value(event.payload).map(&handle);
                 async move {
                     match answering {
-                        Ok(answering) => Ok::<A, lambda_runtime::Error>(answering.await),
+                        Ok(answering) => {
+                            let answer = answering.await;
+                            metrics::flush();
+                            Ok::<A, lambda_runtime::Error>(answer)
+                        }
                         // The error would quote the event, and the runtime would log it (FM093).
                         Err(_) => Err("the event is not understood".into()),
                     }
@@ -205,6 +219,7 @@ where
     L: Future<Output = Result<(), lambda_runtime::Error>>,
 {
     log::to_stdout();
+    metrics::for_cloudwatch();
     std::panic::set_hook(Box::new(log_panic));
     // Lambda gives an instance one request at a time.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use http::Request;
@@ -12,6 +11,7 @@ use local::admin_key::{AdminKey, REGION, SERVICE};
 use local::demo::browser::Wire;
 use local::dynamodb::{ANY_PORT, DynamoDb};
 use serde_json::Value;
+use shared::clock::{Clock as _, SystemClock};
 use shared::http::log::Note;
 use shared::secret::Secret;
 use shared::testing::metadata_host::MetadataHost;
@@ -129,7 +129,7 @@ impl Process {
 
     /// `POST path` with a JSON body, signed by the administrator.
     pub async fn administer(&self, path: &str, body: Value) -> Answer {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemClock.now().epoch_seconds();
         let request = Request::post(path).header("content-type", "application/json");
         let request = request.body(body.to_string()).unwrap();
         let signed = sign_at(&self.authority, request, &self.admin_key, REGION, SERVICE, now);

@@ -164,7 +164,8 @@ impl World {
             Arc::clone(&clock),
             documents.clone(),
             records.clone(),
-            ToolStore::new(tables.clone()),
+            Governing::new(tables.clone()),
+            AuditStore::new(tables.clone(), 3),
             development,
         );
         let resolver = Arc::new(resolver);
@@ -223,6 +224,7 @@ impl World {
             catalogue: Arc::default(),
             registrations: RegistrationStore::new(tables.clone()),
             documents: documents.clone(),
+            client_keys: client_keys.clone(),
             development: Vec::new(),
             grants: GrantStore::new(tables.clone()),
             governing: Governing::new(tables.clone()),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
 mod admin;
+mod admin_clients;
 mod admin_documents;
 mod audit;
 mod authorize;
@@ -22,6 +23,7 @@ mod governance;
 mod keys;
 mod logos;
 mod metadata_host;
+mod metrics;
 mod par;
 mod people;
 mod policy;

@@ -16,6 +16,7 @@ use shared::cimd::history::{Decision, GradedChange, History, SeenVersion, Summar
 use shared::cimd::ledger::Standing;
 use shared::client::id::{ClientId, MetadataUrl};
 use shared::http::json;
+use shared::http::log::Note;
 use shared::policy::change::Grade;
 use shared::policy::{Policy, Role};
 use shared::tool::{Tool, ToolId};
@@ -23,7 +24,7 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::caller::Acting;
-use crate::catalogue::near_client_ids;
+use crate::catalogue::{census, near_client_ids};
 use crate::commit::{Answer, Changing, with_revision};
 use crate::listing::{limit, open_cursor, params, seal_cursor};
 use crate::problem::{AdminError, Problem};
@@ -569,12 +570,12 @@ async fn decide(app: &App, changing: &Changing, body: &[u8], verb: Verb) -> Resu
     let answer = Answer::ok(&asked, None);
     changing.commit(app, &asked, &event, &[*write], answer).await?;
     app.documents.look_again(&url).await;
-    shown(app, &asked.client_id, policy).await
+    Ok(Note::new(Kind::DocumentChanged.as_str()).on(shown(app, &asked.client_id, policy).await?))
 }
 
 /// Whose consent no longer counts: they are asked at their next authorization, and their grants go on.
 async fn asked_again(app: &App, tool: &Tool) -> Result<Effect, AdminError> {
-    let census = app.tools.count(&tool.id, app.clock.now()).await?;
+    let census = census(app, tool).await?;
     Ok(Effect { users: census.users, grants: census.grants, registrations: 1 })
 }
 

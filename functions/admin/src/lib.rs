@@ -9,6 +9,7 @@ mod catalogue;
 mod commit;
 mod documents;
 mod grants;
+mod inspection;
 mod keys;
 mod listing;
 mod openapi;
@@ -16,6 +17,7 @@ mod policy;
 mod problem;
 mod registrations;
 mod report;
+mod rotation;
 mod tools;
 mod view;
 
@@ -29,6 +31,7 @@ use shared::aws::{
     AuditStore, Governing, GrantStore, KeyStore, Keyring, PolicyStore, RegistrationStore, ToolStore,
 };
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
 use shared::fetch::host::DevelopmentHost;
 use shared::http::log::remember_route;
@@ -69,6 +72,8 @@ pub struct App {
     pub registrations: RegistrationStore,
     /// Reads and fetches metadata documents.
     pub documents: Documents,
+    /// Fetches clients' key sets.
+    pub client_keys: ClientKeySets,
     /// Names that stand outside the host rules of metadata documents; a deployment has none.
     pub development: Vec<DevelopmentHost>,
     /// Reads grants.
@@ -184,7 +189,7 @@ pub fn router(app: App) -> Router {
         .route("/admin/v1/tools/{id}/map", post(tools::map))
         .route("/admin/v1/tools/{id}/merge", post(tools::merge))
         .route("/admin/v1/tools/{id}/revoke", post(tools::revoke))
-        .route("/admin/v1/tools/{id}/rotate", post(tools::rotate))
+        .route("/admin/v1/tools/{id}/rotate", post(rotation::rotate))
         .route("/admin/v1/whoami", get(openapi::whoami))
         .route_layer(from_fn(remember_route))
         .route_layer(from_fn_with_state(Arc::clone(&app), caller::verify))

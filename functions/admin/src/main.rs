@@ -6,6 +6,7 @@ use std::sync::Arc;
 use admin::{App, Catalogue, GatewayCaller, router};
 use shared::aws::{AuditStore, Governing, GrantStore, KeyStore, PolicyStore, RegistrationStore, ToolStore};
 use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
 use shared::policy::{ArnPattern, ArnPatternError};
 
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
         let audit = AuditStore::new(tables.clone(), start.spread());
         let copies = start.copies(&tables).await?;
         Ok(router(App {
-            documents: Documents::new(copies),
+            documents: Documents::new(copies.clone()),
+            client_keys: ClientKeySets::new(copies),
             development: Vec::new(),
             callers: Arc::new(GatewayCaller),
             founders,

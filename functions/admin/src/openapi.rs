@@ -11,7 +11,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::caller::Acting;
 use crate::problem::{AdminError, Problem};
-use crate::{App, audit, documents, grants, keys, listing, policy, registrations, report, tools};
+use crate::{App, audit, documents, grants, keys, listing, policy, registrations, report, rotation, tools};
 
 /// Who asks, and what they may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -89,7 +89,7 @@ pub(crate) async fn serve(_acting: Acting) -> Response {
         tools::map,
         tools::merge,
         tools::revoke,
-        tools::rotate,
+        rotation::rotate,
     )
 )]
 struct Description;

@@ -197,6 +197,7 @@ pub(crate) fn refuse_as(
         reason: Some(chain(&error)),
         reference: Some(reference),
         client_id: client_id.map(str::to_owned),
+        tool: None,
     };
     note.on(response)
 }

@@ -52,7 +52,7 @@ pub(crate) async fn redeem(
         Stage::Revoked => return Err(TokenError::Revoked),
     }
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    honoured.check_policy(&policy.policy)?;
+    honoured.check_policy(app, &policy.policy).await?;
     let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&grant.scope, &policy.policy)?;
     if let Some(proof) = proof {
@@ -69,6 +69,7 @@ pub(crate) async fn redeem(
             Ok(TokenResponse {
                 outcome: "code_redeemed",
                 client_id: grant.client_id.clone(),
+                tool: honoured.tool.clone(),
                 access_token,
                 bound: proof.is_some(),
                 expires_in: lifetimes.access_token_seconds,

@@ -33,7 +33,7 @@ pub(crate) async fn rotate(
     dpop::check_binding(&grant.proof, proof)?;
     check_resource(params, grant)?;
     let scope = narrowed_scope(params, grant)?;
-    honoured.check_policy(&policy.policy)?;
+    honoured.check_policy(app, &policy.policy).await?;
     let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&scope, &policy.policy)?;
     let now = app.clock.now();
@@ -58,6 +58,7 @@ pub(crate) async fn rotate(
         expires_in: lifetimes.access_token_seconds,
         refresh_token: Some(refresh_token(&keys, grant, generation)?),
         client_id: grant.client_id.clone(),
+        tool: honoured.tool.clone(),
         bound: proof.is_some(),
         scope,
     })

@@ -24,6 +24,7 @@ use crate::aws::{
 };
 use crate::clock::{Clock, Timestamp};
 use crate::fetch::{FailureKind, FetchError, FetchRequest, Fetched, Fetcher};
+use crate::metrics::{self, Source};
 use crate::random::{Random, RandomError};
 
 /// Fetches at a time from one host, in the whole fleet: enough for a host with many clients, too few to
@@ -208,6 +209,24 @@ impl Copies {
         E: std::error::Error + Send + 'static,
         J: FnOnce(&Fetched, &Shared<L>) -> Result<Verdict<L>, E> + Send + 'static,
     {
+        let mut source = Source::Shared;
+        let found = self.look(request, want, judge, &mut source).await;
+        metrics::found(request.kind.as_str(), if found.is_ok() { source } else { Source::Nowhere });
+        found
+    }
+
+    async fn look<L, E, J>(
+        &self,
+        request: &FetchRequest,
+        want: Want,
+        judge: J,
+        source: &mut Source,
+    ) -> Result<Found<L>, NoCopy<E>>
+    where
+        L: Clone + Send + Sync + Serialize + for<'de> Deserialize<'de> + 'static,
+        E: std::error::Error + Send + 'static,
+        J: FnOnce(&Fetched, &Shared<L>) -> Result<Verdict<L>, E> + Send + 'static,
+    {
         let key = CopyKey { kind: request.kind, url: request.url.as_str() };
         let mut seen: Shared<L> = self.store.read(key).await?;
         let mark = self.mark()?;
@@ -246,6 +265,7 @@ impl Copies {
                 }
             }
         }
+        *source = Source::Fetched;
         let flight = Flight { copies: self.clone(), request: request.clone(), seen, mark, deadline };
         // A task of its own: whoever closes the page must not leave the lease behind.
         tokio::spawn(flight.run(judge)).await.unwrap_or(Err(NoCopy::Interrupted))
@@ -329,7 +349,14 @@ where
                 return Err(reason);
             }
         };
+        let began = Instant::now();
         let fetched = self.copies.fetcher.fetch(&self.request).await;
+        let outcome = match &fetched {
+            Ok(_) => "fetched",
+            Err(FetchError::Busy) => "busy",
+            Err(error) => error.kind().as_str(),
+        };
+        metrics::fetched(self.request.kind.as_str(), outcome, began.elapsed());
         let now = self.copies.clock.now();
         if fetched == Err(FetchError::Busy) {
             return Err(self.turned_away(&slots, now).await);

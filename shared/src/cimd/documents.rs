@@ -13,6 +13,7 @@ use crate::aws::{Absence, Aside, CopyKey, Shared, StoreError, StoredBody};
 use crate::client::id::MetadataUrl;
 use crate::clock::Timestamp;
 use crate::fetch::{FailureKind, FetchError, FetchKind, FetchRequest, Fetched};
+use crate::metrics::{self, Source};
 use crate::policy::Policy;
 use crate::random::RandomError;
 
@@ -136,6 +137,7 @@ impl Documents {
         let now = self.copies.clock.now();
         if let Some(known) = self.memory.get(key).await {
             if now < known.fresh_until && now < known.look_again_at {
+                metrics::found(FetchKind::Document.as_str(), Source::Memory);
                 return Ok(known);
             }
             self.memory.invalidate(key).await;
