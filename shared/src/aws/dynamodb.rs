@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::config::{Builder, Credentials, Region};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
-use super::item::{Attributes, text};
 use super::Sdk;
+use super::item::{Attributes, text};
 use super::table::Table;
 
 /// Tries per call, the first one included (FM001: at most two retries, with jitter by the SDK).

@@ -221,11 +221,7 @@ impl Keyring {
     }
 }
 
-async fn unwrap(
-    store: &KeyStore,
-    wrap: &dyn KeyWrap,
-    key: &StoredKey,
-) -> Result<Unwrapped, KeyStoreError> {
+async fn unwrap(store: &KeyStore, wrap: &dyn KeyWrap, key: &StoredKey) -> Result<Unwrapped, KeyStoreError> {
     let material = store.unwrap(key, wrap).await?;
     match key.usage {
         KeyUse::Signing => {
