@@ -23,11 +23,12 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tower::ServiceBuilder;
 
 use crate::aws::{
     self, AuditStore, DocumentStore, DynamoDb, Governing, InvokeFetcher, KeyStore, Keyring, KmsWrap,
-    RecordReader,
+    RecordReader, Sdk,
 };
 use crate::cimd::copies::Copies;
 use crate::cimd::documents::Documents;
@@ -53,17 +54,23 @@ pub struct Start {
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub random: Arc<dyn Random>,
+    /// Found out by the first part that asks AWS for something; `fetch` has none.
+    sdk: Arc<OnceCell<Sdk>>,
 }
 
 impl Start {
     /// With `config`, the system's time, and the system's randomness.
     pub fn new(config: Config) -> Self {
-        Self { config, clock: Arc::new(SystemClock), random: Arc::new(OsRandom) }
+        Self { config, clock: Arc::new(SystemClock), random: Arc::new(OsRandom), sdk: Arc::default() }
+    }
+
+    async fn sdk(&self) -> &Sdk {
+        self.sdk.get_or_init(Sdk::load).await
     }
 
     /// The tables of this deployment.
     pub async fn tables(&self) -> DynamoDb {
-        let client = aws::connect(self.config.dynamodb_endpoint.as_deref()).await;
+        let client = aws::connect(self.sdk().await, self.config.dynamodb_endpoint.as_deref());
         DynamoDb::new(client, self.config.table_prefix.clone())
     }
 
@@ -80,7 +87,7 @@ impl Start {
     /// [`ConfigError::Missing`] without `KMS_KEY_ID`.
     pub async fn key_wrap(&self) -> Result<Arc<dyn KeyWrap>, ConfigError> {
         let key_id = self.config.require_kms_key_id()?;
-        Ok(Arc::new(KmsWrap::connect(key_id, self.config.kms_endpoint.as_deref()).await))
+        Ok(Arc::new(KmsWrap::connect(self.sdk().await, key_id, self.config.kms_endpoint.as_deref())))
     }
 
     /// The keys in `tables`, read and unwrapped when they are first needed.
@@ -100,7 +107,7 @@ impl Start {
     /// read tables fetches nothing itself.
     pub async fn fetcher(&self) -> Result<Arc<dyn Fetcher>, ConfigError> {
         let function = self.config.require_fetch_function()?;
-        Ok(Arc::new(InvokeFetcher::connect(function, Arc::clone(&self.clock)).await))
+        Ok(Arc::new(InvokeFetcher::connect(self.sdk().await, function, Arc::clone(&self.clock))))
     }
 
     /// What is known of strangers' URLs, and the way to know more.

@@ -18,6 +18,7 @@ mod rates;
 mod records;
 mod registrations;
 mod replays;
+mod sdk;
 pub mod table;
 mod tools;
 
@@ -40,4 +41,5 @@ pub use rates::{Allowance, RateStore};
 pub use records::{RecordReader, Records, Wanted};
 pub use registrations::{Addition, RegistrationStore};
 pub use replays::{ReplayStore, Spent};
+pub use sdk::Sdk;
 pub use tools::{Change, Changed, Introduction, ToolStore};
