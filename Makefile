@@ -1,6 +1,6 @@
 # One word for each thing that is done often; each is one command that also works by itself.
 
-.PHONY: run demo test check interop pages ci tools validate build deploy watch
+.PHONY: run demo test check interop pages ci tools validate build deploy watch bench load
 
 run: ## the server on http://127.0.0.1:9000, data in memory
 	cargo run -p local
@@ -39,3 +39,9 @@ deploy: ## target/lambda to an environment of samconfig.toml; PARAMETERS="Domain
 
 watch: ## the functions as Lambda runs them, on http://127.0.0.1:9000
 	tests/watch/run --serve
+
+bench: ## what a request costs: tables, and target/bench/figures.json
+	bench/run all
+
+load: ## mixed traffic for five minutes at one process and at four, with a ledger
+	bench/run load

@@ -24,6 +24,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
 
+    /// Use the DynamoDB that another process serves here (`--dynamodb-only`): several servers on one database.
+    #[arg(long, value_name = "ADDR:PORT", requires_all = ["key_file", "issuer"], conflicts_with = "data")]
+    pub dynamodb: Option<SocketAddr>,
+
+    /// The key that protects the keys in there; the administrator's lies beside it. Servers that share the
+    /// database share this file; the first one makes it.
+    #[arg(long, value_name = "FILE", requires = "dynamodb")]
+    pub key_file: Option<PathBuf>,
+
     /// Resources with their scopes, as YAML or JSON.
     #[arg(long, value_name = "FILE")]
     pub seed: Option<PathBuf>,
@@ -67,13 +76,13 @@ pub struct Args {
     /// Play the whole story on free ports, with a client and a resource of its own, and exit.
     #[arg(long, conflicts_with_all = [
         "listen", "issuer", "data", "seed", "trust_ca", "resolve", "resource", "set", "dynamodb_only",
-        "upstream_issuer",
+        "upstream_issuer", "dynamodb",
     ])]
     pub demo: bool,
 
     /// Start only the embedded DynamoDB, for `cargo lambda watch`.
     #[arg(long, conflicts_with_all = [
-        "listen", "issuer", "seed", "trust_ca", "resolve", "resource", "set", "upstream_issuer",
+        "listen", "issuer", "seed", "trust_ca", "resolve", "resource", "set", "upstream_issuer", "dynamodb",
     ])]
     pub dynamodb_only: bool,
 
@@ -104,6 +113,9 @@ impl Args {
         // The embedded DynamoDB checks no signature: whoever reaches it reads every key and grant.
         if !self.dynamodb_listen.ip().is_loopback() {
             return Err(ArgsError::DynamoDbBeyondLoopback(self.dynamodb_listen));
+        }
+        if let Some(addr) = self.dynamodb.filter(|addr| !addr.ip().is_loopback()) {
+            return Err(ArgsError::SharedBeyondLoopback(addr));
         }
         self.check_development_names()?;
         for (index, resolve) in self.resolve.iter().enumerate() {
@@ -161,6 +173,8 @@ impl From<clap::Error> for Usage {
 enum ArgsError {
     #[error("--dynamodb-listen {0} is not a loopback address: the embedded DynamoDB checks no signatures")]
     DynamoDbBeyondLoopback(SocketAddr),
+    #[error("--dynamodb {0} is not a loopback address: what is sent there is not encrypted")]
+    SharedBeyondLoopback(SocketAddr),
     #[error("{switch} needs a loopback listener, but --listen is {listen}")]
     ListenerBeyondLoopback { switch: &'static str, listen: SocketAddr },
     #[error("{switch} needs a loopback issuer, but --issuer is {issuer}")]
@@ -192,9 +206,6 @@ pub enum ResolveError {
     /// Not an address.
     #[error("ADDR must be an IP address, such as 127.0.0.1 or [::1]")]
     Addr,
-    /// A suffix alone: not a name under it.
-    #[error("HOST must lie under .test, .example, .invalid, or .localhost")]
-    Bare,
     /// A name somebody can own, or an address beyond this machine.
     #[error(transparent)]
     Host(#[from] DevelopmentHostError),
@@ -216,8 +227,7 @@ impl FromStr for Resolve {
             None => addr,
         };
         let addr: IpAddr = bare.parse().map_err(|_| ResolveError::Addr)?;
-        let host = DevelopmentHost::new(host, port, addr)?;
-        if host.host().contains('.') { Ok(Self(host)) } else { Err(ResolveError::Bare) }
+        Ok(Self(DevelopmentHost::new(host, port, addr)?))
     }
 }
 
@@ -303,6 +313,15 @@ mod tests {
             (&["--dynamodb-only", "--seed", "x"], "--dynamodb-only"),
             (&["--dynamodb-listen", "127.0.0.1:8001"], "--dynamodb-only"),
             (&["--dynamodb-only", "--dynamodb-listen", "0.0.0.0:8000"], "--dynamodb-listen"),
+            (&["--dynamodb", "127.0.0.1:8000"], "--key-file"),
+            (&["--dynamodb", "127.0.0.1:8000", "--key-file", "k"], "--issuer"),
+            (&["--key-file", "k"], "--dynamodb"),
+            (&["--demo", "--dynamodb", "127.0.0.1:8000", "--key-file", "k"], "--dynamodb"),
+            (&["--data", "x", "--dynamodb", "127.0.0.1:8000", "--key-file", "k"], "--data"),
+            (
+                &["--dynamodb", "192.0.2.7:8000", "--key-file", "k", "--issuer", "http://localhost:9000"],
+                "--dynamodb",
+            ),
             (&["--data"], "--data"),
             (&["--nonsense"], "--nonsense"),
             (&["stray"], "stray"),
@@ -363,8 +382,8 @@ mod tests {
             ("", ResolveError::Form),
             ("client.test", ResolveError::Form),
             ("client.test:443", ResolveError::Form),
-            ("test:443:127.0.0.1", ResolveError::Bare),
-            ("localhost:443:127.0.0.1", ResolveError::Bare),
+            ("test:443:127.0.0.1", ResolveError::Host(DevelopmentHostError::Bare)),
+            ("localhost:443:127.0.0.1", ResolveError::Host(DevelopmentHostError::Bare)),
             ("a.test:0:127.0.0.1", ResolveError::Port),
             ("a.test:65536:127.0.0.1", ResolveError::Port),
             ("a.test:+443:127.0.0.1", ResolveError::Port),

@@ -79,6 +79,11 @@ impl DataFile {
     }
 }
 
+/// The administrator's key pair beside the wrapping key of a database that several processes share.
+pub fn admin_key_beside(key_file: &Path) -> PathBuf {
+    beside(key_file, ".admin")
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,4 +1,4 @@
-//! The embedded DynamoDB: `dynoxide`, in process, on a loopback port.
+//! The DynamoDB of this process: embedded (`dynoxide`, on a loopback port), or one that several processes share.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,10 +15,16 @@ use crate::data::DataFile;
 /// Any free port of 127.0.0.1.
 pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A running embedded DynamoDB. Dropping it stops it too, without waiting.
+/// A running DynamoDB. Dropping an embedded one stops it too, without waiting.
 #[derive(Debug)]
 pub struct DynamoDb {
     addr: SocketAddr,
+    /// Missing where another process serves it.
+    embedded: Option<Embedded>,
+}
+
+#[derive(Debug)]
+struct Embedded {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), String>>,
     // Let go last, when nothing serves from the file any more.
@@ -65,7 +71,17 @@ impl DynamoDb {
             // Sent or dropped: either way the owner wants no more.
             stopped.await.ok();
         }));
-        Ok(Self { addr, stop, serving, _data: data })
+        Ok(Self { addr, embedded: Some(Embedded { stop, serving, _data: data }) })
+    }
+
+    /// The one that another process serves on `addr`.
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { addr, embedded: None }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// What `DYNAMODB_ENDPOINT` has to be for a client of this database.
@@ -86,11 +102,12 @@ impl DynamoDb {
         Client::from_conf(config)
     }
 
-    /// Stops accepting, finishes the requests that run, closes the file.
+    /// Stops accepting, finishes the requests that run, closes the file. One that another process serves goes on.
     pub async fn stop(self) {
+        let Some(embedded) = self.embedded else { return };
         // The receiver is gone only if serving has ended already.
-        self.stop.send(()).ok();
-        match self.serving.await {
+        embedded.stop.send(()).ok();
+        match embedded.serving.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(error, "the embedded DynamoDB did not stop cleanly"),
             Err(error) => tracing::warn!(%error, "the embedded DynamoDB did not stop cleanly"),

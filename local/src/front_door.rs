@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use http::StatusCode;
 use http::header::HOST;
+use shared::http::source::Source;
 use shared::oauth::Issuer;
 use tower::ServiceExt as _;
 use url::Url;
+
+use crate::metrics;
 
 /// The routers of all functions.
 #[derive(Clone, Debug)]
@@ -29,7 +33,11 @@ pub struct Functions {
 /// Sends each request to the function whose route table has its path, and unknown paths to `authorize`,
 /// whose 404 people may see.
 pub fn router(functions: Functions, issuer: &Issuer, addr: SocketAddr) -> Router {
-    let dispatch = move |request: Request| {
+    let dispatch = move |mut request: Request| {
+        // As the gateway tells the functions; a header about it would be a stranger's word.
+        if let Some(ConnectInfo(from)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
+            request.extensions_mut().insert(Source::of(from.ip()));
+        }
         let path = request.uri().path();
         let is_of = |routes: &[(&str, &str)]| routes.iter().any(|(_, known)| *known == path);
         let function = if is_of(token::ROUTES) {
@@ -44,7 +52,10 @@ pub fn router(functions: Functions, issuer: &Issuer, addr: SocketAddr) -> Router
         function.oneshot(request)
     };
     let hosts = Arc::new([authority(issuer), addr.to_string()]);
-    Router::new().fallback(dispatch).layer(from_fn_with_state(hosts, refuse_other_hosts))
+    Router::new()
+        .route(metrics::PATH, get(metrics::show))
+        .fallback(dispatch)
+        .layer(from_fn_with_state(hosts, refuse_other_hosts))
 }
 
 fn authority(issuer: &Issuer) -> String {
@@ -68,7 +79,6 @@ async fn refuse_other_hosts(State(hosts): State<Arc<[String; 2]>>, request: Requ
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::routing::get;
 
     use super::*;
 
@@ -100,6 +110,31 @@ mod tests {
         assert_eq!(status("/admin/v1/tools/a", host).await, StatusCode::ACCEPTED);
         assert_eq!(status("/nothing", host).await, StatusCode::NOT_FOUND);
         assert_eq!(status("/token/more", host).await, StatusCode::NOT_FOUND);
+    }
+
+    /// OAuth 2.1 §2.4.1: guessing is counted by where it comes from, here as behind the gateway.
+    #[tokio::test]
+    async fn a_request_is_counted_by_the_address_it_comes_from() {
+        let whence = |request: Request| async move {
+            request.extensions().get::<Source>().cloned().unwrap_or_default().as_str().to_owned()
+        };
+        let functions = Functions {
+            admin: Router::new(),
+            authorize: Router::new(),
+            register: Router::new(),
+            token: Router::new().fallback(whence),
+        };
+        let issuer = Issuer::parse("http://localhost:9000").unwrap();
+        let router = router(functions, &issuer, "127.0.0.1:9000".parse().unwrap());
+        for from in ["127.0.0.1", "127.0.0.2", "192.0.2.7"] {
+            let peer = SocketAddr::new(from.parse().unwrap(), 4000);
+            let mut request =
+                Request::get("/token").header(HOST, "localhost:9000").header("x-forwarded-for", "192.0.2.99");
+            request.extensions_mut().unwrap().insert(ConnectInfo(peer));
+            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+            assert_eq!(body, from);
+        }
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod dynamodb;
 mod front_door;
 pub mod key_wrap;
+pub mod metrics;
 pub mod seed;
 pub mod sign_in;
 pub mod start;

@@ -1,7 +1,6 @@
 //! `cargo run -p local`.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use local::args::{Args, Usage};
@@ -127,7 +126,11 @@ fn banner(args: &Args, running: &Running) -> String {
          \x20 discovery  {}\n\
          \x20 data       {}\n\n",
         issuer.url(path::METADATA),
-        args.data.clone().unwrap_or_else(|| PathBuf::from("in memory, gone when it stops")).display(),
+        match (&args.data, args.dynamodb) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(addr)) => format!("in the DynamoDB on {addr}"),
+            (None, None) => "in memory, gone when it stops".to_owned(),
+        },
     );
     let key = running.admin_key();
     text.push_str(&format!(

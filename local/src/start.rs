@@ -36,10 +36,11 @@ use tokio::task::JoinHandle;
 
 use crate::admin_key::{self, AdminKey, AdminKeyError, LocalCaller};
 use crate::args::Args;
-use crate::data::{DataFile, DataFileError};
+use crate::data::{DataFile, DataFileError, admin_key_beside};
 use crate::dynamodb::{ANY_PORT, DynamoDb, DynamoDbError};
 use crate::front_door::{self, Functions};
 use crate::key_wrap::{KeyFileError, LocalKeyWrap};
+use crate::metrics;
 use crate::seed::{self, PolicyChanges, Seed, SeedError};
 use crate::sign_in::{LocalSignIn, Upstream, UpstreamError};
 use crate::table::{self, TableError};
@@ -57,6 +58,8 @@ pub struct Config {
     pub issuer: Option<Issuer>,
     /// The data file; in memory, if missing.
     pub data: Option<PathBuf>,
+    /// A database that other processes use too, instead of one of this process's own.
+    pub shared: Option<SharedDatabase>,
     /// Changes to the policy in force.
     pub policy: PolicyChanges,
     /// Roots trusted besides the public ones.
@@ -67,6 +70,15 @@ pub struct Config {
     pub upstream: Option<Upstream>,
 }
 
+/// A DynamoDB that another process serves, for several servers of one issuer.
+#[derive(Clone, Debug)]
+pub struct SharedDatabase {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The key that protects the keys in it, shared by all of them.
+    pub key_file: PathBuf,
+}
+
 impl Default for Config {
     /// Any free port, in memory, without resources.
     fn default() -> Self {
@@ -74,6 +86,7 @@ impl Default for Config {
             listen: ANY_PORT,
             issuer: None,
             data: None,
+            shared: None,
             policy: PolicyChanges::default(),
             roots: Vec::new(),
             development: Vec::new(),
@@ -105,6 +118,10 @@ impl Config {
             listen: args.listen,
             issuer: args.issuer.clone(),
             data: args.data.clone(),
+            shared: args
+                .dynamodb
+                .zip(args.key_file.clone())
+                .map(|(addr, key_file)| SharedDatabase { addr, key_file }),
             policy: PolicyChanges { seed, resources: args.resource.clone(), settings: args.set.clone() },
             roots,
             development: args.resolve.iter().map(|resolve| resolve.development_host().clone()).collect(),
@@ -263,17 +280,23 @@ pub async fn start(config: Config, outside: Outside) -> Result<Running, StartErr
         }
     };
 
+    metrics::record();
     let data = config.data.as_deref().map(DataFile::open).transpose()?;
-    let wrap = match &data {
-        Some(data) => LocalKeyWrap::in_file(&data.key_path(), outside.random.as_ref())?,
-        None => LocalKeyWrap::in_memory(outside.random.as_ref())?,
+    let key_files = match (&data, &config.shared) {
+        (Some(data), _) => Some((data.key_path(), data.admin_key_path())),
+        (None, Some(shared)) => Some((shared.key_file.clone(), admin_key_beside(&shared.key_file))),
+        (None, None) => None,
+    };
+    let random = outside.random.as_ref();
+    let (wrap, admin_key) = match &key_files {
+        Some((key, admin)) => (LocalKeyWrap::in_file(key, random)?, AdminKey::in_file(admin, random)?),
+        None => (LocalKeyWrap::in_memory(random)?, AdminKey::generate(random)?),
     };
     let wrap = Arc::new(wrap);
-    let admin_key = match &data {
-        Some(data) => AdminKey::in_file(&data.admin_key_path(), outside.random.as_ref())?,
-        None => AdminKey::generate(outside.random.as_ref())?,
+    let dynamodb = match &config.shared {
+        Some(shared) => DynamoDb::at(shared.addr),
+        None => DynamoDb::start(ANY_PORT, data).await?,
     };
-    let dynamodb = DynamoDb::start(ANY_PORT, data).await?;
     let started = router(&config, &outside, &issuer, addr, &dynamodb, &wrap, &admin_key).await;
     let router = match started {
         Ok(router) => router,
@@ -339,12 +362,16 @@ async fn router(
     );
     let client_keys = ClientKeySets::new(copies.clone());
     let records = RecordReader::new(tables.clone());
+    let documents = Documents::new(copies);
+    let [spread] = outside.random.bytes().unwrap_or_default();
+    let audit = AuditStore::new(tables.clone(), spread);
     let resolver = Resolver::new(
         issuer.clone(),
         Arc::clone(&outside.clock),
-        Documents::new(copies),
+        documents.clone(),
         records.clone(),
-        tools.clone(),
+        Governing::new(tables.clone()),
+        audit.clone(),
         config.development.clone(),
     );
     let resolver = Arc::new(resolver);
@@ -352,8 +379,6 @@ async fn router(
     let failures = token::Failures::new(FailureStore::new(tables.clone()));
     let rates = Arc::new(register::Rates::new(RateStore::new(tables.clone())));
     let grants = GrantStore::new(tables.clone());
-    let [spread] = outside.random.bytes().unwrap_or_default();
-    let audit = AuditStore::new(tables.clone(), spread);
     let admin = admin::router(admin::App {
         issuer: issuer.clone(),
         clock: Arc::clone(&outside.clock),
@@ -366,6 +391,9 @@ async fn router(
         tools: tools.clone(),
         catalogue: Arc::default(),
         registrations: registrations.clone(),
+        documents,
+        client_keys: client_keys.clone(),
+        development: config.development.clone(),
         grants: grants.clone(),
         governing: Governing::new(tables),
         policies: Arc::clone(&policies),
@@ -432,18 +460,22 @@ async fn keys(
     Keyring::open(store, wrap, Arc::clone(&outside.clock)).await.map_err(explained)
 }
 
-/// This process alone has the database, so nobody else can have changed the policy in between.
+/// Whoever shares the database may change the policy at the same moment: then this is done again on top of it.
 async fn change_policy(
     policies: &PolicyStore,
     changes: &PolicyChanges,
     clock: &dyn Clock,
 ) -> Result<(), StartError> {
-    let current = policies.current(clock).await?;
-    let changed = changes.apply(&current.policy)?;
-    if changed != current.policy {
-        policies.replace(current.version, &changed, "local", clock.now()).await?;
+    loop {
+        let current = policies.current(clock).await?;
+        let changed = changes.apply(&current.policy)?;
+        if changed == current.policy
+            || policies.replace(current.version, &changed, "local", clock.now()).await?
+        {
+            return Ok(());
+        }
+        policies.forget_copy();
     }
-    Ok(())
 }
 
 fn guarded_fetcher(

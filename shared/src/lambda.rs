@@ -13,7 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::HOST;
-use axum::middleware::map_request;
+use axum::middleware::{map_request, map_response};
+use axum::response::Response;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::request::{LambdaRequest, RequestContext};
@@ -22,10 +23,12 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tower::ServiceBuilder;
 
 use crate::aws::{
-    self, DocumentStore, DynamoDb, InvokeFetcher, KeyStore, Keyring, KmsWrap, RecordReader, ToolStore,
+    self, AuditStore, DocumentStore, DynamoDb, Governing, InvokeFetcher, KeyStore, Keyring, KmsWrap,
+    RecordReader, Sdk,
 };
 use crate::cimd::copies::Copies;
 use crate::cimd::documents::Documents;
@@ -35,6 +38,7 @@ use crate::fetch::Fetcher;
 use crate::http::log;
 use crate::http::source::Source;
 use crate::jose::KeyWrap;
+use crate::metrics;
 use crate::random::{OsRandom, Random};
 use crate::resolver::Resolver;
 
@@ -50,17 +54,23 @@ pub struct Start {
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub random: Arc<dyn Random>,
+    /// Found out by the first part that asks AWS for something; `fetch` has none.
+    sdk: Arc<OnceCell<Sdk>>,
 }
 
 impl Start {
     /// With `config`, the system's time, and the system's randomness.
     pub fn new(config: Config) -> Self {
-        Self { config, clock: Arc::new(SystemClock), random: Arc::new(OsRandom) }
+        Self { config, clock: Arc::new(SystemClock), random: Arc::new(OsRandom), sdk: Arc::default() }
+    }
+
+    async fn sdk(&self) -> &Sdk {
+        self.sdk.get_or_init(Sdk::load).await
     }
 
     /// The tables of this deployment.
     pub async fn tables(&self) -> DynamoDb {
-        let client = aws::connect(self.config.dynamodb_endpoint.as_deref()).await;
+        let client = aws::connect(self.sdk().await, self.config.dynamodb_endpoint.as_deref());
         DynamoDb::new(client, self.config.table_prefix.clone())
     }
 
@@ -77,7 +87,7 @@ impl Start {
     /// [`ConfigError::Missing`] without `KMS_KEY_ID`.
     pub async fn key_wrap(&self) -> Result<Arc<dyn KeyWrap>, ConfigError> {
         let key_id = self.config.require_kms_key_id()?;
-        Ok(Arc::new(KmsWrap::connect(key_id, self.config.kms_endpoint.as_deref()).await))
+        Ok(Arc::new(KmsWrap::connect(self.sdk().await, key_id, self.config.kms_endpoint.as_deref())))
     }
 
     /// The keys in `tables`, read and unwrapped when they are first needed.
@@ -97,7 +107,7 @@ impl Start {
     /// read tables fetches nothing itself.
     pub async fn fetcher(&self) -> Result<Arc<dyn Fetcher>, ConfigError> {
         let function = self.config.require_fetch_function()?;
-        Ok(Arc::new(InvokeFetcher::connect(function, Arc::clone(&self.clock)).await))
+        Ok(Arc::new(InvokeFetcher::connect(self.sdk().await, function, Arc::clone(&self.clock))))
     }
 
     /// What is known of strangers' URLs, and the way to know more.
@@ -116,7 +126,8 @@ impl Start {
             Arc::clone(&self.clock),
             Documents::new(copies.clone()),
             RecordReader::new(tables.clone()),
-            ToolStore::new(tables.clone()),
+            Governing::new(tables.clone()),
+            AuditStore::new(tables.clone(), self.spread()),
             Vec::new(),
         )
     }
@@ -135,9 +146,15 @@ where
             .map_request(|event: LambdaEvent<ApiGatewayV2httpRequest>| {
                 LambdaEvent::new(from_gateway(event.payload), event.context)
             })
-            .service(Adapter::from(router.layer(map_request(with_source))));
+            .service(Adapter::from(router.layer(map_request(with_source)).layer(map_response(counted))));
         Ok(async move { lambda_runtime::run(service).await })
     })
+}
+
+/// Writes down what was counted while the process is sure to run.
+async fn counted(response: Response) -> Response {
+    metrics::flush();
+    response
 }
 
 /// Notes the address that the gateway saw; whatever a header says about it is a stranger's word.
@@ -181,7 +198,11 @@ where
                 let answering = serde_json::from_value(event.payload).map(&handle);
                 async move {
                     match answering {
-                        Ok(answering) => Ok::<A, lambda_runtime::Error>(answering.await),
+                        Ok(answering) => {
+                            let answer = answering.await;
+                            metrics::flush();
+                            Ok::<A, lambda_runtime::Error>(answer)
+                        }
                         // The error would quote the event, and the runtime would log it (FM093).
                         Err(_) => Err("the event is not understood".into()),
                     }
@@ -198,6 +219,7 @@ where
     L: Future<Output = Result<(), lambda_runtime::Error>>,
 {
     log::to_stdout();
+    metrics::for_cloudwatch();
     std::panic::set_hook(Box::new(log_panic));
     // Lambda gives an instance one request at a time.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

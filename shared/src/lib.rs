@@ -1,7 +1,7 @@
 //! What Nameplate's functions share: client identification, grants, keys, storage.
 //!
 //! Layers, from the ground up; imports only point down (`tests/suite/tidy.rs` checks it):
-//! ground (`clock`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `tool`,
+//! ground (`clock`, `metrics`, `random`, `secret`, `seal`), vocabulary (`oauth`), domain (`client`, `tool`,
 //! `policy`, `grant`, `jose`, `audit`, `fetch`), adapters (`aws`, `testing`), resolution (`cimd`, `resolver`),
 //! edge (`http`, `config`, `lambda`).
 
@@ -16,6 +16,7 @@ pub mod grant;
 pub mod http;
 pub mod jose;
 pub mod lambda;
+pub mod metrics;
 pub mod oauth;
 pub mod policy;
 pub mod random;

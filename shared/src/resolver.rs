@@ -3,7 +3,8 @@
 
 use std::pin::Pin;
 
-use crate::aws::{Change, Changed, RecordReader, Records, StoreError, ToolStore, Wanted};
+use crate::audit::{Actor, Event, Kind};
+use crate::aws::{AuditStore, Change, Commit, Governing, RecordReader, Records, StoreError, Wanted};
 use crate::cimd::document::DocumentDigest;
 use crate::cimd::documents::{Documents, NoDocument};
 use crate::cimd::logo::Logos;
@@ -285,7 +286,8 @@ pub struct Resolver {
     issuer: Issuer,
     clock: std::sync::Arc<dyn Clock>,
     records: RecordReader,
-    tools: ToolStore,
+    governing: Governing,
+    audit: AuditStore,
     documents: std::sync::Arc<Documents>,
     logos: Logos,
     sources: Vec<Box<dyn ClientSource>>,
@@ -306,7 +308,8 @@ impl Resolver {
         clock: std::sync::Arc<dyn Clock>,
         documents: Documents,
         records: RecordReader,
-        tools: ToolStore,
+        governing: Governing,
+        audit: AuditStore,
         development: Vec<DevelopmentHost>,
     ) -> Self {
         let logos = Logos::new(documents.copies().clone());
@@ -316,7 +319,7 @@ impl Resolver {
             Box::new(MetadataDocuments { documents: std::sync::Arc::clone(&documents) }),
             Box::new(Dynamic),
         ];
-        Self { issuer, clock, records, tools, documents, logos, sources, development }
+        Self { issuer, clock, records, governing, audit, documents, logos, sources, development }
     }
 
     /// Finds the client of `id`. With `shown`, the document that a person has just been asked about,
@@ -360,13 +363,13 @@ impl Resolver {
         for source in &self.sources {
             let found = match source.find(&asked).await {
                 Err(Refusal::Document(NoDocument::Withdrawn)) => {
-                    return Err(self.withdraw(record.as_ref()).await?);
+                    return Err(self.withdraw(record.as_ref(), id, policy).await?);
                 }
                 answer => answer?,
             };
             if let Some(found) = found {
                 if let (Some(digest), Ok(url)) = (&found.revocation_due, &url) {
-                    self.revoke(&mut record, url, digest).await?;
+                    self.revoke(&mut record, url, digest, policy).await?;
                 }
                 let profile = profile(policy, record.as_ref(), &found).clone();
                 return Ok(Client {
@@ -454,20 +457,25 @@ impl Resolver {
         record: &mut Option<Tool>,
         url: &MetadataUrl,
         digest: &DocumentDigest,
+        policy: &Policy,
     ) -> Result<(), StoreError> {
         // What this process remembers may be a minute old, and the revocation done since.
         if !self.documents.is_revocation_due(url, digest).await? {
             return Ok(());
         }
         if let Some(tool) = record {
-            match self.tools.change(&tool.id, &Change::Revoke, Some(tool.revision)).await? {
-                Changed::Made(revoked) => {
-                    tracing::warn!(tool = tool.id.as_str(), "grants revoked: the metadata document changed");
-                    *tool = *revoked;
-                }
+            let event = self
+                .event(Kind::ToolRevoked, tool)
+                .with("because", "a change of its metadata document revokes")
+                .with("client_id", url.as_str())
+                .with("document", digest.as_str());
+            if !self.change(&event, tool, &Change::Revoke, policy).await? {
                 // Somebody else changed the tool; it stays due, and the next request sees to it.
-                Changed::Conflict => return Ok(()),
+                return Ok(());
             }
+            tracing::warn!(tool = tool.id.as_str(), "grants revoked: the metadata document changed");
+            tool.epoch = tool.epoch.saturating_add(1);
+            tool.revision = tool.revision.saturating_add(1);
         }
         self.documents.revoked(url, digest).await?;
         Ok(())
@@ -475,23 +483,42 @@ impl Resolver {
 
     /// Its host has said for long enough that there is no document: the tool is withdrawn until an
     /// administrator enables it again.
-    async fn withdraw(&self, record: Option<&Tool>) -> Result<Refusal, StoreError> {
+    async fn withdraw(
+        &self,
+        record: Option<&Tool>,
+        id: &ClientId,
+        policy: &Policy,
+    ) -> Result<Refusal, StoreError> {
         let Some(tool) = record else { return Ok(NoDocument::Withdrawn.into()) };
-        if let Changed::Made(_) = self.tools.change(&tool.id, &Change::Withdraw, Some(tool.revision)).await? {
+        let event = self.event(Kind::ToolWithdrawn, tool).with("client_id", id.as_str());
+        if self.change(&event, tool, &Change::Withdraw, policy).await? {
             tracing::warn!(tool = tool.id.as_str(), "withdrawn by its publisher");
         }
         Ok(Refusal::Withdrawn(tool.id.clone()))
     }
 
-    fn url_rules(&self, policy: &Policy) -> UrlRules {
-        let mut ports = UrlRules::default().ports;
-        ports.extend_from_slice(&policy.documents.ports);
-        UrlRules {
-            ports,
-            query: policy.documents.allow_query,
-            forbidden: vec![self.issuer.as_str().to_owned()],
-            development: self.development.clone(),
+    fn event(&self, kind: Kind, tool: &Tool) -> Event {
+        Event::new(self.clock.now(), kind, Actor::System, tool.id.as_str())
+    }
+
+    /// Changes a tool, with its record; `Ok(false)` if it is not as it was read.
+    async fn change(
+        &self,
+        event: &Event,
+        tool: &Tool,
+        change: &Change,
+        policy: &Policy,
+    ) -> Result<bool, StoreError> {
+        let write = self.governing.change_tool(&tool.id, change, tool.revision)?;
+        let retention = policy.administration.audit_retention();
+        match self.audit.commit(event, &[write], None, retention).await? {
+            Commit::Made(_) => Ok(true),
+            Commit::Conflict | Commit::Seen => Ok(false),
         }
+    }
+
+    fn url_rules(&self, policy: &Policy) -> UrlRules {
+        policy.documents.url_rules(&self.issuer, &self.development)
     }
 }
 

@@ -25,6 +25,18 @@ pub fn administrator_key() -> AdminKey {
 
 /// Signs `request` with its body for `region` and `service`, at `at` seconds after the epoch.
 pub fn sign(
+    request: Request<String>,
+    key: &AdminKey,
+    region: &str,
+    service: &str,
+    at: u64,
+) -> Request<String> {
+    sign_at("as.example", request, key, region, service, at)
+}
+
+/// As [`sign`], for the server at `authority`.
+pub fn sign_at(
+    authority: &str,
     mut request: Request<String>,
     key: &AdminKey,
     region: &str,
@@ -41,13 +53,13 @@ pub fn sign(
         .build()
         .unwrap()
         .into();
-    request.headers_mut().insert("host", http::HeaderValue::from_static("as.example"));
+    request.headers_mut().insert("host", authority.parse().unwrap());
     let headers: Vec<(String, String)> = request
         .headers()
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
-    let uri = format!("https://as.example{}", request.uri());
+    let uri = format!("https://{authority}{}", request.uri());
     let signable = SignableRequest::new(
         request.method().as_str(),
         uri,

@@ -5,30 +5,36 @@ use http::Request as HttpRequest;
 
 use crate::client::{Request, Tokens, form, token_request};
 use crate::response::Answer;
-use crate::world::{ISSUER, Instance};
+use crate::server::Server;
+use crate::world::Instance;
 
 /// One browser of one person.
 #[derive(Clone)]
-pub struct Browser {
-    /// The instance that its requests reach.
-    pub instance: Instance,
+pub struct Browser<S = Instance> {
+    /// The server that its requests reach.
+    pub instance: S,
     cookies: Vec<(String, String)>,
 }
 
-impl Browser {
+impl<S: Server> Browser<S> {
     /// A fresh browser.
-    pub fn new(instance: &Instance) -> Self {
+    pub fn new(instance: &S) -> Self {
         Self { instance: instance.clone(), cookies: Vec::new() }
     }
 
     /// A browser in which `user` has signed in.
-    pub async fn signed_in(instance: &Instance, user: &str) -> Self {
+    pub async fn signed_in(instance: &S, user: &str) -> Self {
         let mut browser = Self::new(instance);
         let page = browser.get(&Request::default().path()).await;
         // Not followed: the client is not resolved yet, so no document is fetched or remembered.
         let body = form(&[("flow", &page.field("flow")), ("user_name", user)]);
         browser.post("/sign-in/callback", body).await.assert_status(303);
         browser
+    }
+
+    /// Its cookies, as it sends them.
+    pub fn cookies(&self) -> Vec<String> {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     /// The names of its cookies.
@@ -64,9 +70,7 @@ impl Browser {
         headers: &[(&str, &str)],
     ) -> Answer {
         if !self.cookies.is_empty() {
-            let pairs: Vec<String> =
-                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request = request.header("cookie", pairs.join("; "));
+            request = request.header("cookie", self.cookies().join("; "));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -94,10 +98,12 @@ impl Browser {
     /// Follows a redirect to a page of ours.
     pub async fn follow(&mut self, answer: Answer) -> Answer {
         let location = answer.header("location").to_owned();
-        if answer.status != 303 || !(location.starts_with('/') || location.starts_with(ISSUER)) {
+        if answer.status != 303
+            || !(location.starts_with('/') || location.starts_with(self.instance.issuer()))
+        {
             return answer;
         }
-        let path = location.strip_prefix(ISSUER).unwrap_or(&location).to_owned();
+        let path = location.strip_prefix(self.instance.issuer()).unwrap_or(&location).to_owned();
         self.get(&path).await
     }
 

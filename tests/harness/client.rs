@@ -1,7 +1,8 @@
 //! An MCP client, as far as it shows on the wire.
 
 use crate::response::Answer;
-use crate::world::{Instance, RESOURCE};
+use crate::server::Server;
+use crate::world::RESOURCE;
 
 /// The web client of the stories.
 pub const CLIENT_ID: &str = "https://app.example.com/oauth/client.json";
@@ -108,7 +109,7 @@ impl Tokens {
     }
 
     /// Refreshes as `client_id` at `instance`.
-    pub async fn refresh(&self, instance: &Instance, client_id: &str) -> Answer {
+    pub async fn refresh(&self, instance: &impl Server, client_id: &str) -> Answer {
         let body = form(&[
             ("grant_type", "refresh_token"),
             ("refresh_token", &self.refresh),
@@ -120,7 +121,7 @@ impl Tokens {
 
 /// Redeems `code` as the web client, with `changes` to an otherwise correct request. An empty value
 /// removes the parameter.
-pub async fn token_request(instance: &Instance, code: &str, changes: &[(&str, &str)]) -> Answer {
+pub async fn token_request(instance: &impl Server, code: &str, changes: &[(&str, &str)]) -> Answer {
     let mut pairs = vec![
         ("grant_type", "authorization_code"),
         ("code", code),

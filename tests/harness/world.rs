@@ -25,6 +25,8 @@ use shared::client::id::ClientId;
 use shared::client::registration::{Registration, SecretDigest};
 use shared::clock::Clock;
 use shared::fetch::Fetcher;
+use shared::fetch::guard::{GuardSettings, GuardedFetcher};
+use shared::fetch::host::DevelopmentHost;
 use shared::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 use shared::oauth::Issuer;
 use shared::policy::{Administration, ArnPattern, Policy};
@@ -33,6 +35,8 @@ use shared::resolver::Resolver;
 use shared::testing::calls::Calls;
 use shared::testing::clock::TestClock;
 use shared::testing::fetcher::ScriptedFetcher;
+use shared::testing::metadata_host::MetadataHost;
+use shared::testing::resolver::ScriptedResolver;
 use shared::tool::{Introduced, Mechanism, Status, Tool, ToolId};
 use tower::ServiceExt as _;
 
@@ -57,6 +61,8 @@ pub struct World {
     pub clock: Arc<TestClock>,
     /// What the metadata hosts answer; counts.
     pub fetcher: Arc<ScriptedFetcher>,
+    /// A fetcher in its place, and the names on this machine that may be fetched.
+    outside: Option<(Arc<dyn Fetcher>, Vec<DevelopmentHost>)>,
     embedded: Embedded,
     authenticator: Arc<dyn UserAuthenticator>,
     /// What the keys are wrapped with; can be switched off.
@@ -87,12 +93,27 @@ impl World {
         // Where a policy gives roles, they decide alone.
         let founded = policy.administration == Administration::default();
         let founders = if founded { vec![ArnPattern::parse(ARN).unwrap()] } else { Vec::new() };
-        Self { clock, fetcher, embedded, authenticator: Arc::new(LocalSignIn), wrap, founders }
+        Self { clock, fetcher, outside: None, embedded, authenticator: Arc::new(LocalSignIn), wrap, founders }
     }
 
     /// From now on instances sign people in with `authenticator`.
     pub fn sign_in_at(&mut self, authenticator: Arc<dyn UserAuthenticator>) {
         self.authenticator = authenticator;
+    }
+
+    /// From now on instances fetch through the guard, from `host` and from what `resolver` answers, and give up
+    /// after `deadline`.
+    pub fn fetch_from(&mut self, host: &MetadataHost, resolver: ScriptedResolver, deadline: Duration) {
+        let development = vec![host.development_host().unwrap()];
+        let settings = GuardSettings {
+            deadline,
+            development: development.clone(),
+            development_roots: host.roots(),
+            ..GuardSettings::new(ISSUER)
+        };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let guard = GuardedFetcher::new(settings, Arc::new(resolver), clock).unwrap();
+        self.outside = Some((Arc::new(guard), development));
     }
 
     /// Another instance of the server: own memory, same database, its keys at hand.
@@ -129,7 +150,10 @@ impl World {
         let wrap = Arc::clone(&self.wrap) as Arc<dyn KeyWrap>;
         let keys = Arc::new(Keyring::new(store, wrap, Arc::clone(&clock)));
         let policies = Arc::new(PolicyStore::new(tables.clone()));
-        let fetcher: Arc<dyn Fetcher> = Arc::clone(&self.fetcher) as Arc<dyn Fetcher>;
+        let (fetcher, development) = match &self.outside {
+            Some((fetcher, development)) => (Arc::clone(fetcher), development.clone()),
+            None => (Arc::clone(&self.fetcher) as Arc<dyn Fetcher>, Vec::new()),
+        };
         let copies =
             Copies::new(Arc::clone(&clock), Arc::clone(&random), fetcher, DocumentStore::new(tables.clone()))
                 .with_wait(wait);
@@ -140,8 +164,9 @@ impl World {
             Arc::clone(&clock),
             documents.clone(),
             records.clone(),
-            ToolStore::new(tables.clone()),
-            Vec::new(),
+            Governing::new(tables.clone()),
+            AuditStore::new(tables.clone(), 3),
+            development,
         );
         let resolver = Arc::new(resolver);
         let client_keys = ClientKeySets::new(copies);
@@ -198,6 +223,9 @@ impl World {
             tools: ToolStore::new(tables.clone()),
             catalogue: Arc::default(),
             registrations: RegistrationStore::new(tables.clone()),
+            documents: documents.clone(),
+            client_keys: client_keys.clone(),
+            development: Vec::new(),
             grants: GrantStore::new(tables.clone()),
             governing: Governing::new(tables.clone()),
             policies: Arc::clone(&policies),

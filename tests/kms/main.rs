@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use shared::aws::table::DEFAULT_PREFIX;
-use shared::aws::{KeyStore, Keyring, KmsWrap};
+use shared::aws::{KeyStore, Keyring, KmsWrap, Sdk};
 use shared::jose::{KeyWrap, WrapContext, WrapError};
 use shared::oauth::Issuer;
 use shared::random::OsRandom;
@@ -16,7 +16,7 @@ fn setting(name: &str) -> String {
 }
 
 async fn kms(key: &str) -> KmsWrap {
-    KmsWrap::connect(setting(key), Some(&setting("KMS_ENDPOINT"))).await
+    KmsWrap::connect(&Sdk::load().await, setting(key), Some(&setting("KMS_ENDPOINT")))
 }
 
 const CONTEXT: WrapContext<'static> = WrapContext { issuer: "https://as.example", kid: "one" };
@@ -41,7 +41,7 @@ async fn material_opens_in_its_own_context_only() {
 #[tokio::test]
 async fn a_service_that_is_away_is_told_from_one_that_refuses() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let wrap = KmsWrap::connect(setting("KMS_KEY_ID"), Some(&format!("http://{closed}"))).await;
+    let wrap = KmsWrap::connect(&Sdk::load().await, setting("KMS_KEY_ID"), Some(&format!("http://{closed}")));
     assert_eq!(wrap.wrap(b"material", CONTEXT).await, Err(WrapError::Unavailable));
 }
 

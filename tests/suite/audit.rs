@@ -170,3 +170,113 @@ async fn a_replayed_code_is_recorded() {
     );
     assert!(!found.body.contains(&code));
 }
+
+async fn events(admin: &Administrator<'_>, kind: &str) -> Vec<serde_json::Value> {
+    let found = admin.get(&format!("/admin/v1/audit?kind={kind}")).await.assert_status(200).json();
+    found["entries"].as_array().unwrap().iter().map(|entry| entry["event"].clone()).collect()
+}
+
+/// GOV-13, AD100: what a person allowed is recorded with client, document, redirect URI, resource, and scope, and the
+/// first sighting of a tool with it; a no is recorded too, once.
+#[tokio::test]
+async fn a_consent_and_a_first_sighting_have_their_entries() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let admin = Administrator::new(&world, &instance);
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    let code = browser.authorize(&Request::default()).await;
+    let [consent] = events(&admin, "consent_given").await.try_into().unwrap();
+    let detail = &consent["detail"];
+    assert_eq!(
+        (&detail["client_id"], &detail["mechanism"]),
+        (&json!(CLIENT_ID), &json!("metadata_document"))
+    );
+    assert_eq!(detail["resource"], tests::RESOURCE);
+    assert_eq!(detail["redirect_uri"], "https://app.example.com/callback");
+    let text = tests::document(CLIENT_ID);
+    let digest = shared::cimd::document::DocumentDigest::of(text.as_bytes());
+    assert_eq!(detail["document"], digest.as_str());
+    assert!(consent["actor"]["person"].as_str().unwrap().contains("ada"));
+    assert!(!consent.to_string().contains(&code));
+    let [met] = events(&admin, "tool_introduced").await.try_into().unwrap();
+    assert_eq!((&met["target"], &met["detail"]["client_id"]), (&detail["tool"], &json!(CLIENT_ID)));
+
+    for _ in 0..2 {
+        let page = browser.get(&Request::loopback(4000).path()).await;
+        browser.decide(&page, "deny").await;
+    }
+    let [denied] = events(&admin, "consent_denied").await.try_into().unwrap();
+    assert_eq!(denied["target"], tests::LOOPBACK_CLIENT_ID);
+    assert_eq!(verify(&admin, "").await["intact"], true);
+}
+
+/// GOV-13: a refusal that the client is told by a redirect is recorded as one that becomes a page, and so is a refused
+/// refresh of a disabled tool: once an hour.
+#[tokio::test]
+async fn refusals_by_redirect_and_at_the_token_endpoint_have_their_entries() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let admin = Administrator::new(&world, &instance);
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    let tokens = browser.tokens().await;
+    for _ in 0..2 {
+        browser.get(&Request::default().with("response_type", "token").path()).await.assert_status(303);
+    }
+    let [refused] = events(&admin, "request_refused").await.try_into().unwrap();
+    assert_eq!(refused["detail"]["outcome"], "unsupported_response_type");
+    assert_eq!(refused["detail"]["4_redirect_uri"], "passed");
+    assert!(refused["detail"]["7_parameters"].as_str().unwrap().starts_with("refused"), "{refused}");
+
+    let id = admin.get("/admin/v1/tools").await.json()["tools"][0]["id"].as_str().unwrap().to_owned();
+    admin.post(&format!("/admin/v1/tools/{id}/disable"), json!({})).await.assert_status(200);
+    for _ in 0..2 {
+        tokens.refresh(&instance, CLIENT_ID).await.assert_status(400);
+    }
+    let refused = events(&admin, "request_refused").await;
+    assert_eq!(refused.len(), 2);
+    assert_eq!(refused[0]["detail"]["outcome"], "tool_not_honoured");
+    assert_eq!(refused[0]["actor"]["client"], CLIENT_ID);
+}
+
+/// FM008: without its entry there is no consent, and the person is told to try again.
+#[tokio::test]
+async fn without_a_record_there_is_no_consent() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let admin = Administrator::new(&world, &instance);
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    let page = browser.get(&Request::default().path()).await;
+    // Somebody takes the places in all chains that the next entries would have.
+    for shard in 0..shared::audit::SHARDS {
+        for sequence in 1..=4 {
+            instance
+                .dynamodb_client()
+                .put_item()
+                .table_name(instance.tables.name(AUDIT))
+                .item("id", AttributeValue::S(format!("entry.{shard}.{sequence}")))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+    browser.decide(&page, "approve").await.assert_page(503);
+    assert_eq!(admin.get("/admin/v1/tools").await.json()["total"], 0);
+}
+
+/// GOV-13: keys are replaced in one transaction with the entry that names them.
+#[tokio::test]
+async fn replaced_keys_are_named_in_the_entry_that_came_with_them() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let admin = Administrator::new(&world, &instance);
+    let key = [("idempotency-key", "k")];
+    let body = json!({"usage": "sig"});
+    let replaced =
+        admin.send("POST", "/admin/v1/keys/rotate", Some(&body), &key).await.assert_status(200).json();
+    let again =
+        admin.send("POST", "/admin/v1/keys/rotate", Some(&body), &key).await.assert_status(200).json();
+    assert_eq!(replaced, again);
+    let [event] = events(&admin, "keys_rotated").await.try_into().unwrap();
+    assert_eq!(event["detail"]["made"], replaced["made"][0]);
+    assert_eq!(event["detail"]["removed"], replaced["removed"][0]);
+}

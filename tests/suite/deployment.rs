@@ -319,9 +319,6 @@ async fn the_functions_use_the_rights_that_they_name() {
     // Logos, registrations that made themselves, ending a connection, and what is audited have stories of
     // their own.
     let registered = pairs(&[
-        ("dynamodb:BatchGetItem", "AuditTable.Arn"),
-        ("dynamodb:PutItem", "AuditTable.Arn"),
-        ("dynamodb:UpdateItem", "AuditTable.Arn"),
         ("dynamodb:BatchGetItem", "DocumentsTable.Arn"),
         ("dynamodb:UpdateItem", "RegistrationsTable.Arn"),
         ("dynamodb:UpdateItem", "GrantsTable.Arn"),

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
 mod admin;
+mod admin_clients;
+mod admin_documents;
 mod audit;
 mod authorize;
 mod budgets;
@@ -15,18 +17,22 @@ mod discovery;
 mod doctor;
 mod documents;
 mod dpop;
+mod fleet;
 mod gateway;
 mod governance;
 mod keys;
 mod logos;
 mod metadata_host;
+mod metrics;
 mod par;
 mod people;
 mod policy;
 mod refresh;
+mod refusals;
 mod register;
 mod revocation;
 mod tidy;
 mod token;
 mod tools;
 mod upstream;
+mod withdrawal;

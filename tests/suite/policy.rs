@@ -30,7 +30,8 @@ const WHOLE: &str = r##"{
       "keys_rotated": "cosmetic", "keys_moved": "material", "keys_host_changed": "critical",
       "keys_replaced": "critical", "keys_removed": "critical", "sender_constraint_dropped": "critical",
       "incomparable": "material"}},
-    "last_good_seconds": 3600, "withdrawal_sightings": 3, "withdrawal_seconds": 3600, "logos": "approved"
+    "last_good_seconds": 3600, "withdrawal_sightings": 3, "withdrawal_seconds": 3600,
+    "refresh_after_withdrawal": true, "logos": "approved"
   },
   "blocked": {"client_ids": ["https://bad.example/client.json"], "hosts": ["bad.example.com"],
     "domains": ["evil.co.uk"]},

@@ -11,7 +11,7 @@ pub(crate) fn root() -> PathBuf {
 
 /// The modules of `shared`, lowest layer first. A module imports its own layer and those below.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("ground", &["clock", "random", "secret", "seal"]),
+    ("ground", &["clock", "metrics", "random", "secret", "seal"]),
     ("vocabulary", &["oauth"]),
     ("domain", &["client", "tool", "policy", "grant", "jose", "audit", "fetch"]),
     ("adapters", &["aws", "testing"]),

@@ -126,7 +126,8 @@ async fn a_hundred_people_who_bring_in_a_tool_at_once_bring_in_one() {
     }
     let [tool] = all_tools(&instances[0]).await.try_into().unwrap();
     assert_eq!(count(&instances[0], "registrations").await, 1);
-    let census = tools(&instances[0]).count(&tool.id, world.clock.now()).await.unwrap();
+    let census =
+        tools(&instances[0]).count(&[(tool.id.clone(), tool.epoch)], world.clock.now()).await.unwrap();
     assert_eq!((census.users, census.grants), (100, 100));
 }
 
@@ -269,7 +270,7 @@ async fn a_merged_tool_lives_on_in_the_other() {
     let tokens = Tokens::of(&tokens.refresh(&instance, LOOPBACK_CLIENT_ID).await);
     // A new grant of the clone belongs to the tool itself.
     browser.authorize(&clone).await;
-    let grants = store.count(&tool_id(), world.clock.now()).await.unwrap();
+    let grants = store.count(&[(tool_id(), 0)], world.clock.now()).await.unwrap();
     assert_eq!(grants.grants, 1, "the unredeemed code does not count yet");
     assert!(matches!(store.change(&cli_tool_id(), &Change::Disable, None).await.unwrap(), Changed::Conflict));
 

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::caller::Acting;
+use crate::catalogue::is_honoured;
 use crate::commit::{Answer, Changing};
 use crate::listing::{limit, open_cursor, params, seal_cursor};
 use crate::problem::{AdminError, Problem};
@@ -81,7 +82,8 @@ pub(crate) async fn list(
             seal_cursor(&app, &Place { tool: owned(wanted), subject: owned(subject), after })
         })
         .transpose()?;
-    let grants = grants.iter().map(GrantView::from).collect();
+    let tools = app.catalogue.tools(&app.tools, app.clock.as_ref()).await?;
+    let grants = grants.iter().map(|grant| GrantView::of(grant, is_honoured(&tools, grant))).collect();
     Ok(json(StatusCode::OK, &GrantPage { grants, cursor }))
 }
 
@@ -119,6 +121,6 @@ pub(crate) async fn revoke(
     }
     let write = app.governing.revoke_grant(grant_id)?;
     grant.stage = Stage::Revoked;
-    let answer = Answer::ok(&GrantView::from(&grant), None);
+    let answer = Answer::ok(&GrantView::of(&grant, false), None);
     changing.commit(&app, &because, &event, &[write], answer).await
 }

@@ -101,16 +101,8 @@ pub(crate) async fn rotate(
     if changing.dry_run {
         return Ok(json(StatusCode::OK, &Replaced { made: Vec::new(), removed }));
     }
-    // Making and removing keys takes several writes, so the entry comes first: a change without a record
-    // is impossible, a record of a change that then failed says `asked for`.
-    let now = app.clock.now();
-    let event = changing
-        .event(now, Kind::KeysRotated, &asked.usage)
-        .with("asked_for", "all earlier keys of this use are to be removed");
-    let nothing = Answer::ok(&(), None);
-    changing.commit(&app, &asked, &event, &[], nothing).await?;
-    let changes =
-        app.key_store.replace_keys(which, app.wrap.as_ref(), app.clock.as_ref(), app.random.as_ref()).await?;
+    let (clock, random) = (app.clock.as_ref(), app.random.as_ref());
+    let (writes, changes) = app.key_store.replacing(which, app.wrap.as_ref(), clock, random).await?;
     let mut replaced = Replaced { made: Vec::new(), removed: Vec::new() };
     for change in changes {
         match change {
@@ -118,5 +110,9 @@ pub(crate) async fn rotate(
             KeyChange::Removed { kid, .. } => replaced.removed.push(kid),
         }
     }
-    Ok(json(StatusCode::OK, &replaced))
+    let event = changing
+        .event(app.clock.now(), Kind::KeysRotated, &asked.usage)
+        .with("made", replaced.made.join(" "))
+        .with("removed", replaced.removed.join(" "));
+    changing.commit(&app, &asked, &event, &writes, Answer::ok(&replaced, None)).await
 }

@@ -7,7 +7,9 @@ mod audit;
 mod caller;
 mod catalogue;
 mod commit;
+mod documents;
 mod grants;
+mod inspection;
 mod keys;
 mod listing;
 mod openapi;
@@ -15,6 +17,7 @@ mod policy;
 mod problem;
 mod registrations;
 mod report;
+mod rotation;
 mod tools;
 mod view;
 
@@ -23,11 +26,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::table::{AUDIT, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
 use shared::aws::{
     AuditStore, Governing, GrantStore, KeyStore, Keyring, PolicyStore, RegistrationStore, ToolStore,
 };
+use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::clock::Clock;
+use shared::fetch::host::DevelopmentHost;
 use shared::http::log::remember_route;
 use shared::jose::KeyWrap;
 use shared::oauth::Issuer;
@@ -64,6 +70,12 @@ pub struct App {
     pub catalogue: Arc<Catalogue>,
     /// Reads, moves, and removes registrations.
     pub registrations: RegistrationStore,
+    /// Reads and fetches metadata documents.
+    pub documents: Documents,
+    /// Fetches clients' key sets.
+    pub client_keys: ClientKeySets,
+    /// Names that stand outside the host rules of metadata documents; a deployment has none.
+    pub development: Vec<DevelopmentHost>,
     /// Reads grants.
     pub grants: GrantStore,
     /// Makes the writes of changes.
@@ -77,6 +89,7 @@ pub struct App {
 /// What this function may do to which table.
 pub const PERMISSIONS: &[Permission] = &[
     (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
+    (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::Scan, Right::UpdateItem]),
     (GRANTS, &[Right::BatchGetItem, Right::GetItem, Right::Query, Right::UpdateItem]),
     (KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]),
     (POLICY, &[Right::BatchGetItem, Right::GetItem, Right::PutItem]),
@@ -91,6 +104,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/admin/v1/audit/anchors"),
     ("GET", "/admin/v1/audit/export"),
     ("GET", "/admin/v1/audit/verify"),
+    ("GET", "/admin/v1/documents"),
+    ("POST", "/admin/v1/documents/approve"),
+    ("GET", "/admin/v1/documents/diff"),
+    ("GET", "/admin/v1/documents/history"),
+    ("POST", "/admin/v1/documents/pin"),
+    ("POST", "/admin/v1/documents/refresh"),
+    ("POST", "/admin/v1/documents/unpin"),
     ("GET", "/admin/v1/grants"),
     ("POST", "/admin/v1/grants/{id}/revoke"),
     ("GET", "/admin/v1/keys"),
@@ -135,6 +155,13 @@ pub fn router(app: App) -> Router {
         .route("/admin/v1/audit/anchors", post(audit::anchor))
         .route("/admin/v1/audit/export", get(audit::export))
         .route("/admin/v1/audit/verify", get(audit::check))
+        .route("/admin/v1/documents", get(documents::list))
+        .route("/admin/v1/documents/approve", post(documents::approve))
+        .route("/admin/v1/documents/diff", get(documents::diff))
+        .route("/admin/v1/documents/history", get(documents::history))
+        .route("/admin/v1/documents/pin", post(documents::pin))
+        .route("/admin/v1/documents/refresh", post(documents::refresh))
+        .route("/admin/v1/documents/unpin", post(documents::unpin))
         .route("/admin/v1/grants", get(grants::list))
         .route("/admin/v1/grants/{id}/revoke", post(grants::revoke))
         .route("/admin/v1/keys", get(keys::list))
@@ -162,7 +189,7 @@ pub fn router(app: App) -> Router {
         .route("/admin/v1/tools/{id}/map", post(tools::map))
         .route("/admin/v1/tools/{id}/merge", post(tools::merge))
         .route("/admin/v1/tools/{id}/revoke", post(tools::revoke))
-        .route("/admin/v1/tools/{id}/rotate", post(tools::rotate))
+        .route("/admin/v1/tools/{id}/rotate", post(rotation::rotate))
         .route("/admin/v1/whoami", get(openapi::whoami))
         .route_layer(from_fn(remember_route))
         .route_layer(from_fn_with_state(Arc::clone(&app), caller::verify))

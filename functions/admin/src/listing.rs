@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::caller::Acting;
 use crate::problem::AdminError;
-use crate::view::{ToolView, is_governed};
+use crate::view::ToolView;
 
 /// Entries of one page (AD078).
 pub(crate) const PAGE_MAX: usize = 200;
@@ -156,7 +156,7 @@ impl Query {
             && same(&self.host, host)
             && self.used_since.is_none_or(|since| used.is_some_and(|used| used >= since))
             && self.unused_since.is_none_or(|since| used.is_none_or(|used| used < since))
-            && self.governed.is_none_or(|governed| is_governed(tool) == governed)
+            && self.governed.is_none_or(|governed| tool.is_governed() == governed)
     }
 
     fn compare(&self, a: &Tool, b: &Tool) -> Ordering {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use admin::{App, Catalogue, GatewayCaller, router};
 use shared::aws::{AuditStore, Governing, GrantStore, KeyStore, PolicyStore, RegistrationStore, ToolStore};
+use shared::cimd::documents::Documents;
+use shared::cimd::keys::ClientKeySets;
 use shared::lambda::Start;
 use shared::policy::{ArnPattern, ArnPatternError};
 
@@ -14,7 +16,11 @@ fn main() -> ExitCode {
             .map_err(|error| format!("ADMIN_OWNERS: {error}"))?;
         let tables = start.tables().await;
         let audit = AuditStore::new(tables.clone(), start.spread());
+        let copies = start.copies(&tables).await?;
         Ok(router(App {
+            documents: Documents::new(copies.clone()),
+            client_keys: ClientKeySets::new(copies),
+            development: Vec::new(),
             callers: Arc::new(GatewayCaller),
             founders,
             keys: start.keyring(&tables).await?,

@@ -11,7 +11,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::caller::Acting;
 use crate::problem::{AdminError, Problem};
-use crate::{App, audit, grants, keys, listing, policy, registrations, report, tools};
+use crate::{App, audit, documents, grants, keys, listing, policy, registrations, report, rotation, tools};
 
 /// Who asks, and what they may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,6 +53,13 @@ pub(crate) async fn serve(_acting: Acting) -> Response {
         audit::export,
         audit::check,
         audit::explain,
+        documents::list,
+        documents::history,
+        documents::diff,
+        documents::refresh,
+        documents::approve,
+        documents::pin,
+        documents::unpin,
         grants::list,
         grants::revoke,
         keys::list,
@@ -82,7 +89,7 @@ pub(crate) async fn serve(_acting: Acting) -> Response {
         tools::map,
         tools::merge,
         tools::revoke,
-        tools::rotate,
+        rotation::rotate,
     )
 )]
 struct Description;

@@ -5,6 +5,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::aws::{KeyStoreError, StoreError};
+use shared::cimd::copies::TRANSIENT_BACK_OFF;
+use shared::cimd::documents::NoDocument;
+use shared::fetch::FailureKind;
 use shared::http::json;
 use shared::http::log::Note;
 use shared::policy::{PolicyError, Role};
@@ -31,6 +34,8 @@ pub(crate) enum AdminError {
     Changed { kind: &'static str, id: String },
     #[error("{0}")]
     NotNow(String),
+    #[error("the document at {client_id} is not usable: {reason}")]
+    Document { client_id: String, reason: NoDocument },
     #[error("the policy is not valid: {0}")]
     Policy(#[from] PolicyError),
     #[error("the idempotency key was used for another request")]
@@ -66,7 +71,40 @@ pub(crate) struct Problem {
     role: Option<&'static str>,
 }
 
+/// When to try again unless the error knows better, in seconds.
+const RETRY_SECONDS: u64 = 2;
+
 impl AdminError {
+    /// What `reason` at the document of `client_id` is to an administrator.
+    pub(crate) fn document(client_id: &str, reason: NoDocument) -> Self {
+        match reason {
+            NoDocument::Store(error) => error.into(),
+            NoDocument::Random(error) => error.into(),
+            reason => Self::Document { client_id: client_id.to_owned(), reason },
+        }
+    }
+
+    /// Whether it may pass by itself.
+    fn is_passing(reason: &NoDocument) -> bool {
+        match reason {
+            NoDocument::Busy { .. } => true,
+            NoDocument::Fetch(error) => error.kind() == FailureKind::Transient,
+            NoDocument::Document(_)
+            | NoDocument::Held
+            | NoDocument::Withdrawn
+            | NoDocument::Store(_)
+            | NoDocument::Random(_) => false,
+        }
+    }
+
+    fn retry_seconds(&self) -> u64 {
+        match self {
+            Self::Document { reason: NoDocument::Busy { retry_after, .. }, .. } => retry_after.as_secs(),
+            Self::Document { .. } => TRANSIENT_BACK_OFF.as_secs(),
+            _ => RETRY_SECONDS,
+        }
+    }
+
     fn problem(&self) -> Problem {
         let (kind, title, status) = match self {
             Self::Caller(_) => ("not-signed", "The request is not signed", StatusCode::FORBIDDEN),
@@ -78,6 +116,12 @@ impl AdminError {
                 ("changed", "Somebody has changed it meanwhile", StatusCode::PRECONDITION_FAILED)
             }
             Self::NotNow(_) => ("not-now", "This cannot be done in its present state", StatusCode::CONFLICT),
+            Self::Document { reason, .. } if Self::is_passing(reason) => {
+                ("document-unreachable", "The document is out of reach", StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::Document { .. } => {
+                ("document-unusable", "The document is not usable", StatusCode::UNPROCESSABLE_ENTITY)
+            }
             Self::Policy(_) => {
                 ("policy-invalid", "The policy is not valid", StatusCode::UNPROCESSABLE_ENTITY)
             }
@@ -120,7 +164,7 @@ impl IntoResponse for AdminError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_seconds()));
         }
         Note::new(problem.kind).because(&self).on(response)
     }

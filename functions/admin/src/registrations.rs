@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::audit::Kind;
 use shared::aws::Write;
-use shared::client::id::{ClientId, MetadataUrl, UrlRules};
+use shared::cimd::document::DocumentDigest;
+use shared::cimd::history::Decision;
+use shared::client::id::{ClientId, MetadataUrl};
 use shared::client::metadata::{
     AuthMethod, AuthMethods, ClientKeys, ClientMetadata, GrantType, ResponseType,
 };
@@ -29,7 +31,9 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::caller::Acting;
+use crate::catalogue::census;
 use crate::commit::{Answer, Changing, with_revision};
+use crate::inspection::{self, Inspection};
 use crate::listing::params;
 use crate::problem::{AdminError, Problem};
 use crate::tools::{read, registration, tool};
@@ -66,6 +70,17 @@ pub(crate) struct NewRegistration {
     /// `authorization_code` and `refresh_token` if left out.
     #[serde(default)]
     grant_types: Vec<String>,
+    /// For the URL of a metadata document: puts the version that is fetched now in force for good.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pin: bool,
+    /// For the URL of a metadata document: registers it even if there is nothing usable to be fetched now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    unseen: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A registration as made. The secret is shown this once.
@@ -76,6 +91,25 @@ pub(crate) struct MadeRegistration {
     /// The secret, for a client that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<String>,
+    /// The metadata document, for a client that has one, with the checks it went through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Inspection>,
+}
+
+/// What registering would do; nothing was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RegistrationPlan {
+    /// Always true.
+    dry_run: bool,
+    /// `add`.
+    action: &'static str,
+    /// The client identifier.
+    target: String,
+    /// What it adds.
+    effect: Effect,
+    /// The metadata document, for a client that has one, with the checks it went through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Inspection>,
 }
 
 /// A secret to be replaced.
@@ -92,7 +126,7 @@ pub(crate) struct RotateSecret {
 /// What a registration is made of.
 struct Parts {
     client_id: ClientId,
-    host: Option<String>,
+    url: Option<MetadataUrl>,
     metadata: Option<ClientMetadata>,
     confidential: bool,
 }
@@ -111,15 +145,10 @@ impl NewRegistration {
             }
         };
         let client_id = ClientId::parse(&client_id).map_err(malformed)?;
-        let host = if client_id.as_str().starts_with("https://") {
-            let mut rules = UrlRules {
-                query: acting.policy.policy.documents.allow_query,
-                forbidden: vec![app.issuer.as_str().to_owned()],
-                ..UrlRules::default()
-            };
-            rules.ports.extend_from_slice(&acting.policy.policy.documents.ports);
-            Some(MetadataUrl::parse(&client_id, &rules).map_err(malformed)?.host().to_owned())
+        let url = if client_id.is_url() {
+            Some(app.metadata_url(client_id.as_str(), &acting.policy.policy)?)
         } else {
+            client_id.check_issuable().map_err(malformed)?;
             None
         };
         let name = self.token_endpoint_auth_method.as_deref().unwrap_or("none");
@@ -130,12 +159,15 @@ impl NewRegistration {
             })?;
         let confidential = method != AuthMethod::None;
         if self.redirect_uris.is_empty() {
-            if host.is_none() || confidential || !self.grant_types.is_empty() {
+            if url.is_none() || confidential || !self.grant_types.is_empty() {
                 return Err(malformed(
                     "redirect_uris is missing; only a metadata document can say it instead",
                 ));
             }
-            return Ok(Parts { client_id, host, metadata: None, confidential });
+            return Ok(Parts { client_id, url, metadata: None, confidential });
+        }
+        if self.pin || self.unseen {
+            return Err(malformed("pin and unseen are for a metadata document that says its redirect_uris"));
         }
         if self.redirect_uris.len() > REDIRECT_URIS_MAX {
             return Err(malformed(format!("redirect_uris has {REDIRECT_URIS_MAX} entries at most")));
@@ -175,7 +207,34 @@ impl NewRegistration {
             software_version: None,
             dpop_bound_access_tokens: false,
         };
-        Ok(Parts { client_id, host, metadata: Some(metadata), confidential })
+        Ok(Parts { client_id, url, metadata: Some(metadata), confidential })
+    }
+
+    /// The document as it is now, and the write that pins it, if that is asked for and it is not in force so
+    /// already. What is not usable is refused, unless the caller wants to register it unseen.
+    async fn inspect(
+        &self,
+        app: &App,
+        acting: &Acting,
+        url: &MetadataUrl,
+    ) -> Result<(Inspection, Option<Write>), AdminError> {
+        let (document, unusable) = inspection::inspect(app, url, &acting.policy.policy).await?;
+        if let Some(reason) = unusable.filter(|_| !self.unseen) {
+            return Err(AdminError::document(url.as_str(), reason));
+        }
+        let digest = document.digest.as_deref().and_then(DocumentDigest::parse);
+        let pin = match digest.filter(|_| self.pin) {
+            None if self.pin => return Err(malformed("there is no version to pin")),
+            None => None,
+            Some(digest) => match app.documents.pin(url, &digest).await? {
+                Decision::Change { write, .. } => Some(*write),
+                Decision::Already => None,
+                Decision::NoDocument | Decision::OtherVersion => {
+                    return Err(AdminError::Changed { kind: "document", id: url.as_str().to_owned() });
+                }
+            },
+        };
+        Ok((document, pin))
     }
 
     /// The tool it belongs to, and the write that brings it in if there is none yet.
@@ -191,8 +250,8 @@ impl NewRegistration {
             let into = known.merged.map_or(known.id, |merged| merged.into);
             return Ok((into, None));
         }
-        let id = match &parts.host {
-            Some(host) => ToolId::of_metadata_document(host, parts.client_id.as_str()),
+        let id = match &parts.url {
+            Some(url) => ToolId::of_metadata_document(url.host(), parts.client_id.as_str()),
             None => new_tool_id(app, self.name.as_deref().unwrap_or("tool"))?,
         };
         let arn = &changing.acting.arn;
@@ -227,7 +286,7 @@ fn new_tool_id(app: &App, name: &str) -> Result<ToolId, AdminError> {
 }
 
 /// A fresh secret and what is kept of it.
-fn secret(app: &App, now: Timestamp) -> Result<(Secret, SecretDigest), AdminError> {
+pub(crate) fn secret(app: &App, now: Timestamp) -> Result<(Secret, SecretDigest), AdminError> {
     let bytes: [u8; 32] = app.random.bytes()?;
     let secret = Secret::new(format!("nps_{}", URL_SAFE_NO_PAD.encode(bytes)));
     let sha256 = URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()));
@@ -235,20 +294,27 @@ fn secret(app: &App, now: Timestamp) -> Result<(Secret, SecretDigest), AdminErro
 }
 
 /// The answer with the secret, and the one for whoever asks again, without.
-fn shown_once(status: StatusCode, registration: &Registration, secret: Option<&Secret>) -> Answer {
+fn shown_once(
+    status: StatusCode,
+    registration: &Registration,
+    secret: Option<&Secret>,
+    document: Option<&Inspection>,
+) -> Answer {
     let body = |secret: Option<&Secret>| {
         let made = MadeRegistration {
             registration: registration.into(),
             client_secret: secret.map(|secret| secret.expose().to_owned()),
+            document: document.cloned(),
         };
         serde_json::to_value(made).unwrap_or(Value::Null)
     };
     Answer { status, body: body(secret), again: body(None), revision: Some(registration.revision) }
 }
 
-/// Registers a client. A secret is shown once and kept as a digest (AD073).
+/// Registers a client. A secret is shown once and kept as a digest (AD073). Of a metadata document's URL the
+/// document is fetched and shown, with `dry_run` before anything is registered.
 #[utoipa::path(post, path = "/admin/v1/registrations", tag = "registrations", request_body = NewRegistration,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe")),
+    params(("dry_run" = Option<bool>, Query, description = "Only show what would be registered"), ("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe")),
     responses((status = 201, body = MadeRegistration), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn add(
     State(app): State<Arc<App>>,
@@ -271,6 +337,17 @@ pub(crate) async fn add(
             existing.tool
         )));
     }
+    let inspected = match (&parts.url, &parts.metadata) {
+        (Some(url), None) => Some(new.inspect(&app, &changing.acting, url).await?),
+        (Some(_) | None, _) => None,
+    };
+    let (document, pin) = inspected.map_or((None, None), |(document, pin)| (Some(document), pin));
+    if changing.dry_run {
+        let effect = Effect { registrations: 1, ..Effect::default() };
+        let target = parts.client_id.as_str().to_owned();
+        let plan = RegistrationPlan { dry_run: true, action: "add", target, effect, document };
+        return Ok(json(StatusCode::OK, &plan));
+    }
     let (tool, bring_in) = new.tool(&app, &changing, &parts, now).await?;
     let introduced =
         Introduced { at: now, by: changing.acting.arn.clone(), mechanism: Mechanism::PreRegistered };
@@ -279,11 +356,23 @@ pub(crate) async fn add(
     registration.secrets.extend(made.iter().map(|(_, digest)| digest.clone()));
     let mut writes = vec![app.governing.add_registration(&registration, now)?];
     writes.extend(bring_in);
-    let event = changing
+    let mut event = changing
         .event(now, Kind::RegistrationAdded, registration.client_id.as_str())
         .with("tool", registration.tool.as_str());
-    let answer = shown_once(StatusCode::CREATED, &registration, made.as_ref().map(|(secret, _)| secret));
-    changing.commit(&app, &new, &event, &writes, answer).await
+    if let Some(digest) = document.as_ref().and_then(|document| document.digest.as_deref()) {
+        event = event.with("document", digest);
+    }
+    if new.pin {
+        event = event.with("pinned", "true");
+        writes.extend(pin);
+    }
+    let secret = made.as_ref().map(|(secret, _)| secret);
+    let answer = shown_once(StatusCode::CREATED, &registration, secret, document.as_ref());
+    let response = changing.commit(&app, &new, &event, &writes, answer).await?;
+    if let Some(url) = &parts.url {
+        app.documents.look_again(url).await;
+    }
+    Ok(response)
 }
 
 /// A registration.
@@ -337,7 +426,7 @@ pub(crate) async fn rotate_secret(
         .event(now, Kind::SecretRotated, &rotate.client_id)
         .with("previous_works_until", until.epoch_seconds().to_string());
     changed.revision = changed.revision.saturating_add(1);
-    let answer = shown_once(StatusCode::OK, &changed, Some(&fresh));
+    let answer = shown_once(StatusCode::OK, &changed, Some(&fresh), None);
     changing.commit(&app, &rotate, &event, &[write], answer).await
 }
 
@@ -357,8 +446,11 @@ pub(crate) async fn remove(
     changing.must_have_seen("registration", client_id, found.revision)?;
     if changing.dry_run {
         // Grants are counted per tool, so this is what it takes away at most.
-        let census = app.tools.count(&found.tool, app.clock.now()).await?;
-        let effect = Effect { users: census.users, grants: census.grants, registrations: 1 };
+        let mut effect = Effect { registrations: 1, ..Effect::default() };
+        if let Some(tool) = app.tools.read(&found.tool).await? {
+            let census = census(&app, &tool).await?;
+            (effect.users, effect.grants) = (census.users, census.grants);
+        }
         let answer = DryRun { dry_run: true, action: "remove", target: client_id.to_owned(), effect };
         return Ok(json(StatusCode::OK, &answer));
     }

@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::caller::Acting;
 use crate::problem::{AdminError, Problem};
-use crate::view::is_governed;
 
 /// Tools in use are those used within this many seconds: thirty days.
 const IN_USE_SECONDS: u64 = 30 * 86_400;
@@ -52,7 +51,7 @@ pub(crate) async fn adoption(State(app): State<Arc<App>>, _acting: Acting) -> Re
         let mechanism = tool.introduced.mechanism.as_str();
         let census = tool.census.unwrap_or_default();
         report.tools += 1;
-        report.governed += u64::from(is_governed(tool));
+        report.governed += u64::from(tool.is_governed());
         report.pending += u64::from(tool.status == shared::tool::Status::Pending);
         report.in_use +=
             u64::from(tool.last_used_at.is_some_and(|used| used.epoch_seconds() + IN_USE_SECONDS > now));

@@ -20,13 +20,10 @@ use utoipa::ToSchema;
 
 use crate::App;
 use crate::caller::Acting;
-use crate::catalogue::near;
+use crate::catalogue::{census, near, near_client_ids};
 use crate::commit::{Answer, Changing, with_revision};
 use crate::problem::{AdminError, Problem};
 use crate::view::{CeilingView, CensusView, DryRun, Effect, RegistrationView, ToolView};
-
-/// Registrations that are changed in one transaction with their tool; DynamoDB takes a hundred writes.
-const TOGETHER_MAX: usize = 90;
 
 /// Characters of a name given to a tool.
 const NAME_CHARS_MAX: usize = 120;
@@ -96,13 +93,13 @@ pub(crate) async fn tool(app: &App, id: &str) -> Result<Tool, AdminError> {
 }
 
 /// What ending or disabling the tool takes away.
-async fn effect(app: &App, tool: &Tool, registrations: usize) -> Result<Effect, AdminError> {
-    let census = app.tools.count(&tool.id, app.clock.now()).await?;
+pub(crate) async fn effect(app: &App, tool: &Tool, registrations: usize) -> Result<Effect, AdminError> {
+    let census = census(app, tool).await?;
     let registrations = u64::try_from(registrations).unwrap_or(u64::MAX);
     Ok(Effect { users: census.users, grants: census.grants, registrations })
 }
 
-fn dry_run(action: &'static str, target: &str, effect: Effect) -> Response {
+pub(crate) fn dry_run(action: &'static str, target: &str, effect: Effect) -> Response {
     json(StatusCode::OK, &DryRun { dry_run: true, action, target: target.to_owned(), effect })
 }
 
@@ -117,7 +114,7 @@ pub(crate) async fn show(
 ) -> Result<Response, AdminError> {
     let tool = tool(&app, &id).await?;
     let registrations = app.registrations.of_tool(&tool.id).await?;
-    let census = app.tools.count(&tool.id, app.clock.now()).await?;
+    let census = census(&app, &tool).await?;
     if tool.census.is_none_or(|known| (known.users, known.grants) != (census.users, census.grants)) {
         app.tools.keep_census(&tool.id, &census).await?;
         app.catalogue.forget();
@@ -171,7 +168,7 @@ impl Decision {
 }
 
 /// The tool as it is once `change` was made to it.
-fn after(mut tool: Tool, change: &Change) -> Tool {
+pub(crate) fn after(mut tool: Tool, change: &Change) -> Tool {
     match change {
         Change::Enable(reviewed) => {
             tool.status = Status::Enabled;
@@ -224,7 +221,10 @@ async fn decide(
     changing.commit(app, &because, &event, &[write], answer).await
 }
 
-fn told(event: shared::audit::Event, because: &Because) -> Result<shared::audit::Event, AdminError> {
+pub(crate) fn told(
+    event: shared::audit::Event,
+    because: &Because,
+) -> Result<shared::audit::Event, AdminError> {
     match &because.because {
         None => Ok(event),
         Some(text) if text.chars().count() > BECAUSE_CHARS_MAX => {
@@ -235,7 +235,7 @@ fn told(event: shared::audit::Event, because: &Because) -> Result<shared::audit:
 }
 
 /// The tool as the caller has seen it, if it stands for itself.
-async fn standing(app: &App, changing: &Changing, id: &str) -> Result<Tool, AdminError> {
+pub(crate) async fn standing(app: &App, changing: &Changing, id: &str) -> Result<Tool, AdminError> {
     let tool = tool(app, id).await?;
     changing.must_have_seen("tool", id, tool.revision)?;
     match &tool.merged {
@@ -284,48 +284,6 @@ decision!(
     "/admin/v1/tools/{id}/revoke",
     "Ends all grants of a tool; people connect again."
 );
-
-/// Ends all grants of a tool and voids all its client secrets: what to do when one may be known to others.
-#[utoipa::path(post, path = "/admin/v1/tools/{id}/rotate", tag = "tools", request_body = Because,
-    params(("id" = String, Path, description = "The tool's id"), ("dry_run" = Option<bool>, Query, description = "Only say what it would take away")),
-    responses((status = 200, body = ToolView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn rotate(
-    State(app): State<Arc<App>>,
-    changing: Changing,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Response, AdminError> {
-    changing.acting.must_be(Role::Operator)?;
-    let because: Because = read(&body)?;
-    if let Some(response) = changing.answered(&app, &because).await? {
-        return Ok(response);
-    }
-    let tool = standing(&app, &changing, &id).await?;
-    let registrations = app.registrations.of_tool(&tool.id).await?;
-    if changing.dry_run {
-        return Ok(dry_run("rotate", &id, effect(&app, &tool, registrations.len()).await?));
-    }
-    if registrations.len() > TOGETHER_MAX {
-        return Err(AdminError::NotNow(format!(
-            "tool {id} has {} registrations, too many to void their secrets at once: revoke it, and remove the ones not in use",
-            registrations.len()
-        )));
-    }
-    let now = app.clock.now();
-    let mut writes = vec![app.governing.change_tool(&tool.id, &Change::Revoke, tool.revision)?];
-    for listed in &registrations {
-        // The index may be behind; what is changed is read as it is.
-        let Some(mut registration) = app.registrations.read(&listed.client_id).await? else { continue };
-        registration.secrets.clear();
-        registration.epoch = registration.epoch.saturating_add(1);
-        writes.push(app.governing.replace_registration(&registration)?);
-    }
-    let event = told(changing.event(now, Kind::ToolRevoked, &id), &because)?
-        .with("secrets_voided_of", registrations.len().to_string());
-    let tool = after(tool, &Change::Revoke);
-    let answer = Answer::ok(&ToolView::from(&tool), Some(tool.revision));
-    changing.commit(&app, &because, &event, &writes, answer).await
-}
 
 /// Changes a tool's name, profile, or bounds: one of them at a time.
 #[utoipa::path(patch, path = "/admin/v1/tools/{id}", tag = "tools", request_body = Edit,
@@ -443,13 +401,19 @@ pub(crate) async fn map(
     changing.commit(&app, &map, &event, &[write], answer).await
 }
 
-/// The registration of `client_id`.
+/// The registration of `client_id`, or a refusal that names what looks like it.
 pub(crate) async fn registration(app: &App, client_id: &str) -> Result<Registration, AdminError> {
-    let missing =
-        || AdminError::NotFound { kind: "registration", id: client_id.to_owned(), near: Vec::new() };
-    let id = ClientId::parse(client_id).map_err(|_| missing())?;
-    let found = app.registrations.read(&id).await?;
-    found.filter(|found| !found.has_ended(app.clock.now())).ok_or_else(missing)
+    let found = match ClientId::parse(client_id) {
+        Ok(id) => app.registrations.read(&id).await?,
+        Err(_) => None,
+    };
+    match found.filter(|found| !found.has_ended(app.clock.now())) {
+        Some(found) => Ok(found),
+        None => {
+            let near = near_client_ids(app, client_id).await?;
+            Err(AdminError::NotFound { kind: "registration", id: client_id.to_owned(), near })
+        }
+    }
 }
 
 /// Deletes a tool: its grants end, its registrations go. Met again, it is a new tool.

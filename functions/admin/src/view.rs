@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::client::registration::Registration;
 use shared::clock::Timestamp;
 use shared::grant::{Grant, Stage};
-use shared::tool::{Ceiling, Introduced, Mechanism, Tool};
+use shared::tool::{Ceiling, Introduced, Tool};
 use utoipa::ToSchema;
 
 /// How something came in.
@@ -116,18 +116,13 @@ pub(crate) struct ToolView {
     pub(crate) registrations: Option<Vec<RegistrationView>>,
 }
 
-/// Whether an administrator has decided about it: the governed set, apart from what came in by itself.
-pub(crate) fn is_governed(tool: &Tool) -> bool {
-    tool.reviewed.is_some() || tool.introduced.mechanism == Mechanism::PreRegistered
-}
-
 impl From<&Tool> for ToolView {
     fn from(tool: &Tool) -> Self {
         Self {
             id: tool.id.to_string(),
             name: tool.name.clone(),
             status: tool.status.as_str(),
-            governed: is_governed(tool),
+            governed: tool.is_governed(),
             profile: tool.profile.clone(),
             ceiling: (&tool.ceiling).into(),
             introduced: (&tool.introduced).into(),
@@ -234,6 +229,8 @@ pub(crate) struct GrantView {
     scope: String,
     /// `approved`, `active`, or `revoked`.
     stage: &'static str,
+    /// Whether it is honoured: its stage aside, the tool may be disabled, or its grants ended.
+    honoured: bool,
     /// When the person approved.
     approved_at: u64,
     /// The host that the page showed for the redirect.
@@ -249,8 +246,8 @@ pub(crate) struct GrantView {
     ends_at: Option<u64>,
 }
 
-impl From<&Grant> for GrantView {
-    fn from(grant: &Grant) -> Self {
+impl GrantView {
+    pub(crate) fn of(grant: &Grant, honoured: bool) -> Self {
         let (stage, active) = match &grant.stage {
             Stage::Approved { .. } => ("approved", None),
             Stage::Active(active) => ("active", Some(active)),
@@ -264,6 +261,7 @@ impl From<&Grant> for GrantView {
             resource: grant.resource.clone(),
             scope: grant.scope.to_string(),
             stage,
+            honoured: honoured && grant.stage != Stage::Revoked,
             approved_at: grant.approved_at.epoch_seconds(),
             redirect_host: grant.evidence.redirect_host.clone(),
             document_digest: grant.document_digest.clone(),

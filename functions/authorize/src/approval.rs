@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use shared::aws::Commit;
 use shared::client::registration::Registration;
 use shared::http::log::Note;
 use shared::http::page::page;
@@ -16,9 +17,10 @@ use shared::seal::{Purpose, SealError};
 use shared::tool::{Introduced, Status, Tool, ToolId};
 
 use crate::App;
-use crate::consent::{bring_in, refuse_cross_site};
+use crate::consent::{bringing_in, refuse_cross_site};
 use crate::error::{PageError, refuse};
 use crate::pages::{Frame, PendingPage};
+use crate::record;
 use crate::session::Session;
 use crate::words::{Language, Message};
 
@@ -33,8 +35,14 @@ pub(crate) async fn park(app: &App, session: &Session, client: &Client) -> Resul
     let name = client.metadata.client_name.clone();
     let tool = Tool::new(client.tool.clone(), name, Status::Pending, introduced.clone());
     let registration = Registration::new(client.id.clone(), client.tool.clone(), introduced, None);
-    bring_in(app, client, &tool, &registration).await?;
-    Ok(())
+    let writes = bringing_in(app, client, &tool, &registration).await?;
+    let event = record::introduction(session, &tool, client.id.as_str(), tool.introduced.at);
+    let policy = app.policies.current(app.clock.as_ref()).await?;
+    let retention = policy.policy.administration.audit_retention();
+    match app.audit.commit(&event, &writes, None, retention).await? {
+        // Parked already, by somebody else at this moment.
+        Commit::Made(_) | Commit::Conflict | Commit::Seen => Ok(()),
+    }
 }
 
 /// The hidden part of the reason form, sealed: which tool, and whose form it is.

@@ -12,7 +12,8 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use shared::aws::{Approval, Changed, Introduction, PolicyInForce};
+use shared::audit::Event;
+use shared::aws::{Approval, Commit, PolicyInForce, Write};
 use shared::client::id::ClientId;
 use shared::client::metadata::{AuthMethod, GrantType};
 use shared::client::registration::Registration;
@@ -20,6 +21,7 @@ use shared::clock::Timestamp;
 use shared::grant::{ClientProof, Code, Grant, PushedRequest, Stage};
 use shared::http::log::Note;
 use shared::http::page::{page, see_other};
+use shared::metrics::UNGOVERNED;
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{AuthorizationErrorCode, Params};
 use shared::policy::Authentication;
@@ -34,7 +36,7 @@ use crate::ask::{evidence, present};
 use crate::error::{PageError, refuse, refuse_as, refuse_client};
 use crate::flow::{Flow, FlowId, Flows};
 use crate::pages::{Frame, MessagePage};
-use crate::record::record;
+use crate::record;
 use crate::redirect::RedirectTarget;
 use crate::remember::{Earlier, Same, union};
 use crate::request::{AuthorizationRequest, RequestError};
@@ -164,11 +166,12 @@ impl Stop {
         match self {
             Self::Page(PageError::Refused(Refusal::Pending(tool))) => approval::pending(app, session, &tool),
             Self::Page(error) => {
-                let reference = record(app, session, &error, client_id).await;
+                let reference = record::refused(app, session, &error, client_id).await;
                 refuse_as(app, error, client_id, reference)
             }
             Self::Redirect(target, error) => {
                 let (code, description) = error.wire();
+                record::refused_by_redirect(app, session, &error, code, client_id).await;
                 target.fail(code, description)
             }
         }
@@ -362,9 +365,13 @@ async fn decide(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response,
         }
         Some("approve") => approve(app, id, &session, &walk, None).await?,
         Some("deny") if walk.trusts_redirect() => {
+            record::denied(app, &session, walk.client.id.as_str(), walk.client.tool.as_str()).await;
             walk.target.fail(AuthorizationErrorCode::AccessDenied, DENIED)
         }
-        Some("deny") => stay(app, &walk),
+        Some("deny") => {
+            record::denied(app, &session, walk.client.id.as_str(), walk.client.tool.as_str()).await;
+            stay(app, &walk)
+        }
         _ => return Err(PageError::FormInvalid),
     };
     flows.end(id);
@@ -412,9 +419,9 @@ async fn approve(
     remembered: Option<&Grant>,
 ) -> Result<Response, PageError> {
     let now = app.clock.now();
-    let (tool, tool_epoch) = introduce(app, session, &walk.client, now).await?;
+    let Entrance { tool, tool_epoch, writes, event } = enter(app, session, &walk.client, now).await?;
     let lifetimes = walk.policy.policy.lifetimes_for(&walk.client.profile);
-    let grant = Grant {
+    let mut grant = Grant {
         id: id.grant(),
         subject: session.subject.clone(),
         client_id: walk.client.id.as_str().to_owned(),
@@ -434,10 +441,32 @@ async fn approve(
         stage: Stage::Approved { code_expires_at: now.plus(lifetimes.code()) },
     };
     // Minted before the write: a failure here leaves no grant that nobody can redeem.
-    let code = Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;
+    Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;
     let mark: [u8; 9] = app.random.bytes()?;
-    let note = |outcome| Note::new(outcome).client(&grant.client_id);
-    match app.grants.approve(&grant, &URL_SAFE_NO_PAD.encode(mark)).await? {
+    let mark = URL_SAFE_NO_PAD.encode(mark);
+    let events: Vec<Event> = event.into_iter().collect();
+    let retention = walk.policy.policy.administration.audit_retention();
+    let approval = match store(app, &grant, remembered, &mark, writes, events, retention).await? {
+        Some(approval) => approval,
+        // Somebody else brought in the tool at this moment: what is there counts.
+        None => {
+            let met = met_meanwhile(app, session, &walk.client, now).await?;
+            (grant.tool, grant.tool_epoch) = (met.tool, met.tool_epoch);
+            let events = met.event.into_iter().collect();
+            store(app, &grant, remembered, &mark, met.writes, events, retention)
+                .await?
+                .ok_or(PageError::FormInvalid)?
+        }
+    };
+    let code = Code { grant: grant.id, tool: grant.tool.clone() }.mint(&app.keys.current().seal)?;
+    let note = |outcome| {
+        let note = Note::new(outcome).client(&grant.client_id);
+        match &walk.client.record {
+            Some(tool) => note.tool(tool),
+            None => Note { tool: Some(UNGOVERNED.to_owned()), ..note },
+        }
+    };
+    match approval {
         Approval::Stored => Ok(note("approved").on(walk.target.succeed(&code))),
         // A form sent twice leads to the one code that the flow has (FM079).
         Approval::AlreadyAnswered(earlier)
@@ -457,33 +486,69 @@ async fn idle(app: &App) -> Result<Duration, PageError> {
     Ok(app.policies.current(app.clock.as_ref()).await?.policy.registration.idle())
 }
 
-/// Brings in a tool with the client's registration: the one that the client made itself before, or a new one.
-pub(crate) async fn bring_in(
+/// Stores a grant with its record, and with what brings in its tool: all or nothing. `None` if the tool was
+/// brought in, or changed, by somebody else meanwhile.
+async fn store(
+    app: &App,
+    grant: &Grant,
+    remembered: Option<&Grant>,
+    mark: &str,
+    mut writes: Vec<Write>,
+    mut events: Vec<Event>,
+    retention: Duration,
+) -> Result<Option<Approval>, PageError> {
+    events.push(record::consent(grant, remembered));
+    writes.push(app.grants.approving(grant, mark)?);
+    match app.audit.commit_all(&events, &writes, None, retention).await? {
+        Commit::Made(_) => Ok(Some(Approval::Stored)),
+        Commit::Conflict | Commit::Seen => Ok(app.grants.answered(grant.id, mark).await?),
+    }
+}
+
+/// The tool and epoch that a grant is made under, and what brings them in together with it.
+struct Entrance {
+    tool: ToolId,
+    tool_epoch: u32,
+    writes: Vec<Write>,
+    event: Option<Event>,
+}
+
+impl Entrance {
+    /// Of a tool that is there.
+    fn of(tool: &Tool) -> Self {
+        Self { tool: tool.id.clone(), tool_epoch: tool.epoch, writes: Vec::new(), event: None }
+    }
+}
+
+/// The writes that bring in a tool with the client's registration: the one that the client made itself before, or
+/// a new one.
+pub(crate) async fn bringing_in(
     app: &App,
     client: &Client,
     new: &Tool,
     registration: &Registration,
-) -> Result<Introduction, PageError> {
+) -> Result<Vec<Write>, PageError> {
     Ok(match &client.registration {
         Some(known) if known.mechanism == Mechanism::Dynamic => {
             let ends_at = new.introduced.at.plus(idle(app).await?);
-            app.tools.introduce_registered(new, known, ends_at).await?
+            app.tools.introducing_registered(new, known, ends_at)?
         }
-        Some(_) | None => app.tools.introduce(new, registration).await?,
+        Some(_) | None => app.tools.introducing(new, registration)?,
     })
 }
 
-/// The tool and epoch that a grant is made under. The first consent to an unknown tool brings in tool and
-/// registration; somebody else may do the same at this moment, and an administrator may have disabled it
-/// meanwhile, so what is there counts.
-async fn introduce(
-    app: &App,
-    session: &Session,
-    client: &Client,
-    now: Timestamp,
-) -> Result<(ToolId, u32), PageError> {
+fn as_new(session: &Session, client: &Client, now: Timestamp) -> (Tool, Registration) {
     let introduced = Introduced { at: now, by: session.subject.clone(), mechanism: client.mechanism };
     let registration = Registration::new(client.id.clone(), client.tool.clone(), introduced.clone(), None);
+    let mut new =
+        Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
+    new.last_used_at = Some(now);
+    (new, registration)
+}
+
+/// The first consent to an unknown tool brings in tool and registration.
+async fn enter(app: &App, session: &Session, client: &Client, now: Timestamp) -> Result<Entrance, PageError> {
+    let (new, registration) = as_new(session, client, now);
     if let Some(record) = &client.record {
         if client.registration.is_none() {
             app.registrations.add(&registration, now).await?;
@@ -492,25 +557,34 @@ async fn introduce(
         if let Some(known) = &client.registration {
             app.registrations.note_use(known, now, idle(app).await?).await?;
         }
-        return Ok((record.id.clone(), record.epoch));
+        return Ok(Entrance::of(record));
     }
-    let mut new =
-        Tool::new(client.tool.clone(), client.metadata.client_name.clone(), Status::Enabled, introduced);
-    new.last_used_at = Some(now);
-    if bring_in(app, client, &new, &registration).await? == Introduction::New {
-        return Ok((new.id, new.epoch));
-    }
+    Ok(Entrance {
+        writes: bringing_in(app, client, &new, &registration).await?,
+        event: Some(record::introduction(session, &new, client.id.as_str(), now)),
+        ..Entrance::of(&new)
+    })
+}
+
+/// A tool that was there after all: somebody else has just brought it in, an administrator may have disabled it
+/// meanwhile, or it was forgotten and comes back.
+async fn met_meanwhile(
+    app: &App,
+    session: &Session,
+    client: &Client,
+    now: Timestamp,
+) -> Result<Entrance, PageError> {
+    let (new, registration) = as_new(session, client, now);
     let mut found = app.records.tools(&client.tool).await?;
     match found.pop() {
         Some(forgotten) if forgotten.forgotten => {
             app.registrations.add(&registration, now).await?;
-            match app.tools.revive(&forgotten, &new).await? {
-                Changed::Made(tool) => Ok((tool.id, tool.epoch)),
-                Changed::Conflict => Err(PageError::FormInvalid),
-            }
+            let event = record::introduction(session, &new, client.id.as_str(), now);
+            let writes = vec![app.tools.reviving(&forgotten, &new)?];
+            Ok(Entrance { tool_epoch: forgotten.epoch, writes, event: Some(event), ..Entrance::of(&new) })
         }
         Some(tool) => match tool.status {
-            Status::Enabled => Ok((tool.id, tool.epoch)),
+            Status::Enabled => Ok(Entrance::of(&tool)),
             Status::Pending => Err(Refusal::Pending(tool.id).into()),
             Status::Disabled => Err(Refusal::Disabled(tool.id).into()),
             Status::Withdrawn => Err(Refusal::Withdrawn(tool.id).into()),

@@ -1,9 +1,12 @@
 //! Refusals that become a page, because no redirect URI is proved (RED-12, AUT-30).
 
+use std::time::Duration;
+
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use shared::aws::{KeyStoreError, StoreError};
+use shared::cimd::copies::NotTried;
 use shared::cimd::documents::NoDocument;
 use shared::client::id::ClientIdError;
 use shared::grant::NotPushed;
@@ -22,6 +25,9 @@ use crate::words::{Language, Message};
 
 /// Letters of a reference code: none that look alike, so that it can be read out.
 const REFERENCE_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// When to try again after an outage, where nothing says how long it will take.
+const RETRY_AFTER_OUTAGE: Duration = Duration::from_secs(10);
 
 /// Everything that ends on a page.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +92,14 @@ impl PageError {
         outcome
     }
 
+    /// When it makes sense to ask again, for what passes by itself.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Refused(Refusal::Document(NoDocument::Busy { retry_after, .. })) => *retry_after,
+            _ => RETRY_AFTER_OUTAGE,
+        }
+    }
+
     fn shown(&self) -> Shown {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
         const LATER: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -104,9 +118,13 @@ impl PageError {
             }
             Self::AlreadyAnswered => (BAD, "already_answered", Message::AlreadyAnswered),
             Self::GroupNotAllowed => (StatusCode::FORBIDDEN, "group_not_allowed", Message::GroupNotAllowed),
-            Self::Refused(Refusal::Document(NoDocument::Busy { .. })) => {
-                (LATER, "client_unreachable", Message::TooMany)
-            }
+            Self::Refused(Refusal::Document(NoDocument::Busy { why, .. })) => match why {
+                NotTried::Resting => (LATER, "client_unreachable", Message::ClientUnreachable),
+                NotTried::Crowded => (LATER, "client_unreachable", Message::Crowded),
+                NotTried::TooManyFailures => {
+                    (StatusCode::TOO_MANY_REQUESTS, "client_unreachable", Message::TooMany)
+                }
+            },
             Self::Refused(refusal) => match refusal.kind() {
                 RefusalKind::Malformed => (BAD, "invalid_request", Message::ClientMalformed),
                 RefusalKind::Unknown => (BAD, "invalid_client", Message::ClientUnknown),
@@ -114,7 +132,7 @@ impl PageError {
                 RefusalKind::Pending => (StatusCode::FORBIDDEN, "tool_pending", Message::ToolPending),
                 RefusalKind::Held => (StatusCode::FORBIDDEN, "client_held", Message::DocumentHeld),
                 RefusalKind::Disabled => (StatusCode::FORBIDDEN, "tool_disabled", Message::ToolDisabled),
-                RefusalKind::Withdrawn => (StatusCode::FORBIDDEN, "tool_withdrawn", Message::ToolWithdrawn),
+                RefusalKind::Withdrawn => (StatusCode::GONE, "tool_withdrawn", Message::ToolWithdrawn),
                 RefusalKind::Temporary => (LATER, "client_unreachable", Message::ClientUnreachable),
                 RefusalKind::Ours => (LATER, "temporarily_unavailable", Message::Ours),
             },
@@ -171,14 +189,15 @@ pub(crate) fn refuse_as(
     }
     .html();
     let mut response = page(status, html, None);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(error.retry_after().as_secs().max(1)));
     }
     let note = Note {
         outcome,
         reason: Some(chain(&error)),
         reference: Some(reference),
         client_id: client_id.map(str::to_owned),
+        tool: None,
     };
     note.on(response)
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::cimd::json;
-use shared::client::id::ClientId;
+use shared::client::id::{ClientId, DYNAMIC_PREFIX};
 use shared::client::members::Members;
 use shared::client::metadata::{
     AuthMethod, AuthMethods, ClientKeys, ClientMetadata, GrantType, ResponseType,
@@ -181,7 +181,7 @@ fn normalised(redirect_uris: &[RedirectUri]) -> Vec<RedirectUri> {
 fn client_id(metadata: &ClientMetadata) -> Result<ClientId, RegisterError> {
     let mut context = b"nameplate registration v1\0".to_vec();
     serde_json::to_writer(&mut context, metadata).map_err(|_| RegisterError::Digest)?;
-    let text = format!("dyn~{}", URL_SAFE_NO_PAD.encode(digest(&SHA256, &context)));
+    let text = format!("{DYNAMIC_PREFIX}{}", URL_SAFE_NO_PAD.encode(digest(&SHA256, &context)));
     ClientId::parse(&text).map_err(|_| RegisterError::Digest)
 }
 

@@ -8,6 +8,7 @@ use shared::aws::Redemption;
 use shared::client::metadata::AuthMethod;
 use shared::grant::{Code, Stage};
 use shared::oauth::{CodeVerifier, Params};
+use shared::tool::Status;
 
 use crate::App;
 use crate::client_auth::Presented;
@@ -28,7 +29,7 @@ pub(crate) async fn redeem(
     let keys = app.keys_for(code).await;
     // An invented code ends here, without a question to the database (invariant 1).
     let code = Code::parse(code, &keys.seal)?;
-    let honoured = honour(app, code.grant, &code.tool, presented).await?;
+    let honoured = honour(app, code.grant, &code.tool, presented, &[Status::Enabled]).await?;
     let grant = &honoured.grant;
     if params.get("redirect_uri").is_some_and(|redirect_uri| redirect_uri != grant.redirect_uri) {
         return Err(TokenError::OtherRedirectUri);
@@ -51,7 +52,7 @@ pub(crate) async fn redeem(
         Stage::Revoked => return Err(TokenError::Revoked),
     }
     let policy = app.policies.current(app.clock.as_ref()).await?;
-    honoured.check_policy(&policy.policy)?;
+    honoured.check_policy(app, &policy.policy).await?;
     let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&grant.scope, &policy.policy)?;
     if let Some(proof) = proof {
@@ -68,6 +69,7 @@ pub(crate) async fn redeem(
             Ok(TokenResponse {
                 outcome: "code_redeemed",
                 client_id: grant.client_id.clone(),
+                tool: honoured.tool.clone(),
                 access_token,
                 bound: proof.is_some(),
                 expires_in: lifetimes.access_token_seconds,

@@ -146,6 +146,19 @@ struct Body {
 }
 
 impl TokenError {
+    /// What came of the request, for the log and for counting: finer than the wire where an operator wants to
+    /// know and a thief must not.
+    fn outcome(&self, code: Code) -> &'static str {
+        match self {
+            Self::CodeReplayed => "code_replayed",
+            Self::RefreshReplayed => "refresh_replayed",
+            Self::NotHonoured(_) => "tool_not_honoured",
+            Self::Blocked => "client_blocked",
+            Self::Revoked => "grant_revoked",
+            _ => code.as_str(),
+        }
+    }
+
     fn wire(&self) -> (Code, &'static str) {
         match self {
             Self::MediaType => (Code::InvalidRequest, "the body must be form-encoded"),
@@ -231,7 +244,7 @@ impl TokenError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
         }
-        Note::new(code.as_str()).because(&self).on(response)
+        Note::new(self.outcome(code)).because(&self).on(response)
     }
 }
 

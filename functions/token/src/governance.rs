@@ -12,7 +12,7 @@ use shared::http::log::chain;
 use shared::oauth::Scope;
 use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::policy::{Authentication, Lifetimes, Policy, Profile};
-use shared::tool::{Ceiling, Mechanism, Tool, ToolId, check_standing};
+use shared::tool::{Ceiling, Mechanism, Status, Tool, ToolId, check_standing};
 use url::Url;
 
 use crate::App;
@@ -24,11 +24,12 @@ pub(crate) struct Honoured {
     pub(crate) grant: Grant,
     /// How the client authenticated.
     pub(crate) method: AuthMethod,
-    tool: Tool,
+    pub(crate) tool: Tool,
     registration: Option<Registration>,
 }
 
-/// Reads the grant with all that decides about it, and checks everything but its own stage.
+/// Reads the grant with all that decides about it, and checks everything but its own stage. `good` are the
+/// statuses of its tool in which it is honoured.
 ///
 /// The client's identity comes first: whoever presents somebody else's credential learns nothing about
 /// the tool it belongs to.
@@ -37,6 +38,7 @@ pub(crate) async fn honour(
     grant: GrantId,
     tool: &ToolId,
     presented: &Presented,
+    good: &[Status],
 ) -> Result<Honoured, TokenError> {
     let client_id = presented.client_id.as_str();
     let wanted = Wanted { grant: Some(grant), tool: Some(tool), client_id: Some(client_id) };
@@ -44,7 +46,11 @@ pub(crate) async fn honour(
     let mut grant = grant.ok_or(TokenError::GrantGone)?;
     let method = authenticate_for(app, &grant, registration.as_ref(), presented).await?;
     grant.proof.method = Some(method);
-    check_standing(&grant.tool, grant.tool_epoch, &tools)?;
+    if let Err(reason) = check_standing(&grant.tool, grant.tool_epoch, &tools, good) {
+        let error = TokenError::from(reason);
+        record_refusal(app, &grant, "tool_not_honoured", &error).await;
+        return Err(error);
+    }
     let tool = tools.into_iter().next_back().ok_or(TokenError::GrantGone)?;
     Ok(Honoured { grant, method, tool, registration })
 }
@@ -73,6 +79,26 @@ pub(crate) async fn authenticate_for(
         compatibility: registration.map(|known| known.compatibility).unwrap_or_default(),
     };
     authenticate(app, presented, &record).await
+}
+
+/// Records that the holder of a good credential was refused by governance (GOV-13): once an hour for the same
+/// grant's person, client, and `outcome`. The refusal does not wait for it to succeed.
+async fn record_refusal(app: &App, grant: &Grant, outcome: &str, error: &TokenError) {
+    let actor = Actor::Client(grant.client_id.clone());
+    let event = Event::new(app.clock.now(), Kind::RequestRefused, actor, grant.id.to_string())
+        .with("subject", grant.subject.clone())
+        .with("tool", grant.tool.as_str())
+        .with("reason", chain(error));
+    let recorded = match app.policies.current(app.clock.as_ref()).await {
+        Ok(policy) => {
+            let retention = policy.policy.administration.audit_retention();
+            app.audit.refuse(&grant.subject, &grant.client_id, outcome, event, retention).await.map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = recorded {
+        tracing::warn!(grant = %grant.id, reason = chain(&error), "a refusal was not recorded");
+    }
 }
 
 /// Ends a grant whose credential was used again, and records it. Ending comes first: it must not wait for
@@ -114,7 +140,15 @@ impl Honoured {
 
     /// What policy says today, whatever it said at approval: the emergency brake (GOV-15), and what the
     /// client's profile demands of it (GOV-03).
-    pub(crate) fn check_policy(&self, policy: &Policy) -> Result<(), TokenError> {
+    pub(crate) async fn check_policy(&self, app: &App, policy: &Policy) -> Result<(), TokenError> {
+        let checked = self.checked(policy);
+        if let Err(error) = &checked {
+            record_refusal(app, &self.grant, "policy", error).await;
+        }
+        checked
+    }
+
+    fn checked(&self, policy: &Policy) -> Result<(), TokenError> {
         if is_blocked(&self.grant, policy) {
             return Err(TokenError::Blocked);
         }

@@ -121,7 +121,7 @@ async fn is_live(app: &App, claims: &AccessToken, policy: &Policy) -> Result<boo
     let known = registration.is_some_and(|known| !known.has_ended(app.clock.now()));
     Ok(matches!(grant.stage, Stage::Active(_))
         && (known || grant.mechanism == Mechanism::MetadataDocument)
-        && check_standing(&grant.tool, grant.tool_epoch, &tools).is_ok()
+        && check_standing(&grant.tool, grant.tool_epoch, &tools, policy.documents.continuing()).is_ok()
         && !is_blocked(&grant, policy))
 }
 

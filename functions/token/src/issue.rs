@@ -14,6 +14,7 @@ use shared::oauth::scope::OFFLINE_ACCESS;
 use shared::oauth::{Params, Scope};
 use shared::policy::Lifetimes;
 use shared::secret::Secret;
+use shared::tool::Tool;
 
 use crate::App;
 use crate::error::TokenError;
@@ -22,6 +23,7 @@ use crate::error::TokenError;
 pub(crate) struct TokenResponse {
     pub(crate) outcome: &'static str,
     pub(crate) client_id: String,
+    pub(crate) tool: Tool,
     pub(crate) access_token: Secret,
     /// Whether it is bound to a DPoP key (RFC 9449 §5).
     pub(crate) bound: bool,
@@ -51,7 +53,7 @@ impl TokenResponse {
             refresh_token: self.refresh_token.as_ref().map(Secret::expose),
             scope: self.scope.to_string(),
         };
-        Note::new(self.outcome).client(&self.client_id).on(json(StatusCode::OK, &body))
+        Note::new(self.outcome).client(&self.client_id).tool(&self.tool).on(json(StatusCode::OK, &body))
     }
 }
 

@@ -26,13 +26,14 @@ pub(crate) async fn rotate(
     let token = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
     let keys = app.keys_for(token).await;
     let token = RefreshToken::parse(token, &keys.seal)?;
-    let honoured = honour(app, token.grant, &token.tool, presented).await?;
+    let policy = app.policies.current(app.clock.as_ref()).await?;
+    let good = policy.policy.documents.continuing();
+    let honoured = honour(app, token.grant, &token.tool, presented, good).await?;
     let grant = &honoured.grant;
     dpop::check_binding(&grant.proof, proof)?;
     check_resource(params, grant)?;
     let scope = narrowed_scope(params, grant)?;
-    let policy = app.policies.current(app.clock.as_ref()).await?;
-    honoured.check_policy(&policy.policy)?;
+    honoured.check_policy(app, &policy.policy).await?;
     let lifetimes = &honoured.lifetimes(&policy.policy);
     let scope = honoured.narrow(&scope, &policy.policy)?;
     let now = app.clock.now();
@@ -57,6 +58,7 @@ pub(crate) async fn rotate(
         expires_in: lifetimes.access_token_seconds,
         refresh_token: Some(refresh_token(&keys, grant, generation)?),
         client_id: grant.client_id.clone(),
+        tool: honoured.tool.clone(),
         bound: proof.is_some(),
         scope,
     })

@@ -153,7 +153,11 @@ impl Wire {
         self.send(Method::POST, &parse(url)?, headers, body.to_string()).await
     }
 
-    async fn send(
+    /// Any request.
+    ///
+    /// # Errors
+    /// [`WireError`] if there is no answer.
+    pub async fn send(
         &self,
         method: Method,
         url: &Url,

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use shared::aws::{Addition, Change, Changed, Introduction, RegistrationStore, StoreError, ToolStore};
-use shared::client::id::ClientId;
+use shared::client::id::{ClientId, NotIssuable};
 use shared::client::metadata::{
     AuthMethod, AuthMethods, ClientKeys, ClientMetadata, GrantType, ResponseType,
 };
@@ -23,10 +23,6 @@ pub const TOOL_NAME_CHARS_MAX: usize = 80;
 
 /// Characters of a secret: its digest is stored without a slow hash, which only suits what nobody can guess.
 const SECRET_CHARS_MIN: usize = 32;
-
-/// What identifiers that are issued elsewhere begin with.
-const DOCUMENT_PREFIX: &str = "https://";
-const DYNAMIC_PREFIX: &str = "dyn~";
 
 /// Who is written down as the one who entered these.
 const BY: &str = "local";
@@ -118,8 +114,8 @@ pub enum ClientFault {
     #[error("the client {0} is listed twice")]
     ClientTwice(ClientId),
     /// Not an identifier that we would issue.
-    #[error("a client_id is an https URL, or uses only A-Z a-z 0-9 . _ ~ - and does not begin with dyn~")]
-    ClientId,
+    #[error(transparent)]
+    ClientId(#[from] NotIssuable),
     /// A tool that the file does not list.
     #[error("the tool {0} is not among the tools of the file")]
     Tool(ToolId),
@@ -234,7 +230,7 @@ impl SeedTool {
 
 impl SeedClient {
     fn is_document(&self) -> bool {
-        self.client_id.as_str().starts_with(DOCUMENT_PREFIX)
+        self.client_id.is_url()
     }
 
     fn grant_types(&self) -> Vec<GrantType> {
@@ -256,10 +252,8 @@ impl SeedClient {
                 None => Ok(()),
             };
         }
-        let id = self.client_id.as_str();
-        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-        if id.starts_with(DYNAMIC_PREFIX) || !id.bytes().all(is_unreserved) {
-            return Err((here.member("client_id"), ClientFault::ClientId));
+        if let Err(fault) = self.client_id.check_issuable() {
+            return Err((here.member("client_id"), fault.into()));
         }
         check_name(here.member("client_name"), self.client_name.as_ref())?;
         let grant_types = self.grant_types();

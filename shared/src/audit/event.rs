@@ -24,6 +24,8 @@ pub enum Kind {
     ToolDisabled,
     /// All grants of a tool were ended.
     ToolRevoked,
+    /// A tool's grants were ended and its secrets and keys replaced.
+    ToolRotated,
     /// A tool got another name.
     ToolRenamed,
     /// A tool's bounds were set.
@@ -44,6 +46,10 @@ pub enum Kind {
     RegistrationMoved,
     /// A client secret was replaced.
     SecretRotated,
+    /// A person allowed a client something, or had done so before and was not asked again.
+    ConsentGiven,
+    /// A person said no.
+    ConsentDenied,
     /// A grant was ended.
     GrantRevoked,
     /// The policy was replaced.
@@ -68,6 +74,7 @@ impl Kind {
             Self::ToolEnabled => "tool_enabled",
             Self::ToolDisabled => "tool_disabled",
             Self::ToolRevoked => "tool_revoked",
+            Self::ToolRotated => "tool_rotated",
             Self::ToolRenamed => "tool_renamed",
             Self::ToolBounded => "tool_bounded",
             Self::ToolProfiled => "tool_profiled",
@@ -78,6 +85,8 @@ impl Kind {
             Self::RegistrationRemoved => "registration_removed",
             Self::RegistrationMoved => "registration_moved",
             Self::SecretRotated => "secret_rotated",
+            Self::ConsentGiven => "consent_given",
+            Self::ConsentDenied => "consent_denied",
             Self::GrantRevoked => "grant_revoked",
             Self::PolicyChanged => "policy_changed",
             Self::KeysRotated => "keys_rotated",

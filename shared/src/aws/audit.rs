@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 
 use super::dynamodb::{BATCH_KEYS_MAX, Reading};
 use super::item::{Attributes, number, text};
@@ -21,8 +23,11 @@ use crate::audit::{
 };
 use crate::clock::Timestamp;
 
-/// Tries to append; with eight chains, losing this often means that something else is wrong.
-const ATTEMPTS_MAX: usize = 8;
+/// Tries to append: of the processes that write at the same moment, in each round one per chain gets through.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// The pause after the first lost try that is not due to old knowledge; it grows with each one.
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// For how long a reference leads to its entry: as long as people keep asking about it.
 const EXPLAINED_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -32,6 +37,10 @@ const EXPLAINED_FOR: Duration = Duration::from_secs(30 * 86_400);
 pub struct Write(TransactWriteItem);
 
 impl Write {
+    pub(super) fn into_item(self) -> TransactWriteItem {
+        self.0
+    }
+
     pub(super) fn put(put: Put) -> Self {
         Self(TransactWriteItem::builder().put(put).build())
     }
@@ -121,6 +130,8 @@ pub struct AuditStore {
     /// The chain that this process writes to; processes spread over the chains.
     shard: Arc<AtomicU8>,
     refusals: Arc<Mutex<Refusals>>,
+    /// One process writes one transaction at a time: side by side it would only lose to itself.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl AuditStore {
@@ -131,6 +142,7 @@ impl AuditStore {
             heads: Arc::default(),
             shard: Arc::new(AtomicU8::new(spread % SHARDS)),
             refusals: Arc::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -154,19 +166,37 @@ impl AuditStore {
         marker: Option<&Marker>,
         retention: Duration,
     ) -> Result<Commit, StoreError> {
-        for _ in 0..ATTEMPTS_MAX {
+        self.commit_all(std::slice::from_ref(event), writes, marker, retention).await
+    }
+
+    /// As [`Self::commit`], for several events that are one act.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub async fn commit_all(
+        &self,
+        events: &[Event],
+        writes: &[Write],
+        marker: Option<&Marker>,
+        retention: Duration,
+    ) -> Result<Commit, StoreError> {
+        let _turn = self.turn.lock().await;
+        for attempt in 1..=ATTEMPTS_MAX {
             let shard = self.shard.load(Ordering::Relaxed);
             let head = match self.known_head(shard) {
                 Some(head) => head,
                 None => self.read_head(shard).await?,
             };
-            let entry =
-                Entry::after(head, shard, event).map_err(|error| StoreError::corrupt(AUDIT, error))?;
-            let place = Head { sequence: head.sequence.saturating_add(1), hash: entry.hash };
-            let mut items = vec![
-                self.moved_head(shard, head, place)?,
-                self.put_entry(shard, place, &entry, event, retention)?,
-            ];
+            let (mut place, mut entries, mut items) = (head, Vec::new(), Vec::new());
+            for event in events {
+                let entry =
+                    Entry::after(place, shard, event).map_err(|error| StoreError::corrupt(AUDIT, error))?;
+                place = Head { sequence: place.sequence.saturating_add(1), hash: entry.hash };
+                items.push(self.put_entry(shard, place, &entry, event, retention)?);
+                entries.push(entry);
+            }
+            items.insert(0, self.moved_head(shard, head, place)?);
+            let marked = items.len();
             if let Some(marker) = marker {
                 items.push(self.put_marker(marker, shard, place.sequence)?);
             }
@@ -177,7 +207,8 @@ impl AuditStore {
                 self.dynamodb.client.transact_write_items().set_transact_items(Some(items)).send().await;
             let Err(error) = sent else {
                 self.remember(shard, Some(place));
-                return Ok(Commit::Made(Box::new(entry)));
+                let last = entries.pop().ok_or_else(|| StoreError::corrupt(AUDIT, "no event"))?;
+                return Ok(Commit::Made(Box::new(last)));
             };
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                 error.as_service_error()
@@ -190,19 +221,26 @@ impl AuditStore {
                 reasons.get(at).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
             };
             let busy = reasons.iter().any(|reason| reason.code() == Some("TransactionConflict"));
-            if marker.is_some() && failed(2) {
+            if marker.is_some() && failed(marked) {
                 return Ok(Commit::Seen);
             }
             if (own..own + writes.len()).any(failed) {
                 return Ok(Commit::Conflict);
             }
-            if !failed(0) && !failed(1) && !busy {
+            let beaten = (0..marked).any(failed);
+            if !beaten && !busy {
                 self.remember(shard, None);
                 return Err(StoreError::from_sdk(error));
             }
-            // Somebody else wrote to this chain: look again, and elsewhere from now on.
-            self.remember(shard, None);
-            self.shard.store((shard + 1) % SHARDS, Ordering::Relaxed);
+            // Another process wrote to this chain since we looked: the refusal says where it ends now.
+            let seen = reasons.first().and_then(|reason| reason.item()).map(read_head).transpose()?;
+            self.remember(shard, seen);
+            if attempt % 2 == 0 || seen.is_none() {
+                self.shard.store((shard + 1) % SHARDS, Ordering::Relaxed);
+            }
+            if attempt > 1 {
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
         }
         Err(StoreError::Unavailable("the audit trail is written to by too many at once".to_owned()))
     }
@@ -256,6 +294,7 @@ impl AuditStore {
             .table_name(self.dynamodb.name(AUDIT))
             .key(AUDIT.key, text(&head_id(shard)))
             .update_expression("SET kind = :kind, #sequence = :to, #hash = :hash")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#sequence", "sequence")
             .expression_attribute_names("#hash", "hash")
             .expression_attribute_values(":kind", text("head"))

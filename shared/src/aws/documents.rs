@@ -237,7 +237,7 @@ pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Stores copies of what strangers publish.
 #[derive(Clone, Debug)]
 pub struct DocumentStore {
-    dynamodb: DynamoDb,
+    pub(super) dynamodb: DynamoDb,
 }
 
 impl DocumentStore {
@@ -416,36 +416,6 @@ impl DocumentStore {
         written(update.send().await)
     }
 
-    /// Replaces the ledger beside a copy if nobody else has since `revision`. `Ok(false)` means that
-    /// somebody has, and nothing changed.
-    ///
-    /// # Errors
-    /// [`StoreError`]; whether the change took effect must then be read again.
-    pub async fn amend<L: Serialize>(
-        &self,
-        key: CopyKey<'_>,
-        ledger: &L,
-        fetched_by: &str,
-        revision: u32,
-    ) -> Result<bool, StoreError> {
-        let update = self
-            .dynamodb
-            .client
-            .update_item()
-            .table_name(self.dynamodb.name(DOCUMENTS))
-            .key(DOCUMENTS.key, text(&key.id()))
-            .condition_expression("body.fetched_by = :seen AND revision = :revision")
-            .update_expression("SET ledger = :ledger, revision = :next")
-            .expression_attribute_values(":seen", text(fetched_by))
-            .expression_attribute_values(":revision", number(u64::from(revision)))
-            .expression_attribute_values(":next", number(u64::from(revision) + 1))
-            .expression_attribute_values(
-                ":ledger",
-                serde_dynamo::to_attribute_value(ledger).map_err(corrupt)?,
-            );
-        written(update.send().await)
-    }
-
     /// Writes `aside` in place of an earlier one with its id.
     ///
     /// # Errors
@@ -601,7 +571,7 @@ fn read_mark(item: &Attributes, slot: usize) -> Option<&str> {
     item.get(&format!("mark_{slot}")).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
-fn shared<L>(key: CopyKey<'_>, item: Attributes) -> Result<Shared<L>, StoreError>
+pub(super) fn shared<L>(key: CopyKey<'_>, item: Attributes) -> Result<Shared<L>, StoreError>
 where
     L: for<'de> Deserialize<'de>,
 {
@@ -617,7 +587,7 @@ where
     Ok(Shared { body, failure, absence, lease, ledger, revision })
 }
 
-fn corrupt(reason: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(reason: impl std::fmt::Display) -> StoreError {
     StoreError::corrupt(DOCUMENTS, reason)
 }
 

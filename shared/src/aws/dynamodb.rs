@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::config::{Builder, Credentials, Region};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
+use super::Sdk;
 use super::item::{Attributes, text};
 use super::table::Table;
 
@@ -170,7 +170,7 @@ impl DynamoDb {
 /// `endpoint` (the embedded one, or any compatible store).
 ///
 /// Nothing is sent yet, so this cannot fail; the first call does if the other side is not there.
-pub async fn connect(endpoint: Option<&str>) -> Client {
+pub fn connect(sdk: &Sdk, endpoint: Option<&str>) -> Client {
     let retry = RetryConfig::standard()
         .with_max_attempts(ATTEMPTS_MAX)
         .with_initial_backoff(Duration::from_millis(25))
@@ -180,16 +180,15 @@ pub async fn connect(endpoint: Option<&str>) -> Client {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT)
         .build();
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).retry_config(retry).timeout_config(timeout);
+    let mut config = Builder::from(sdk.config()).retry_config(retry).timeout_config(timeout);
     if let Some(endpoint) = endpoint {
-        loader = loader.endpoint_url(endpoint);
+        config = config.endpoint_url(endpoint);
         if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
             // A compatible store on this machine asks for credentials and accepts any.
-            loader = loader
+            config = config
                 .credentials_provider(Credentials::new("local", "local", None, None, "local"))
                 .region(Region::from_static("local"));
         }
     }
-    Client::new(&loader.load().await)
+    Client::from_conf(config.build())
 }

@@ -4,10 +4,11 @@
 //! try as a failed condition (FM010 to FM012). So every write leaves a random mark of its own, and a
 //! failed condition hands back the item: our mark in it means that we won.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 
-use super::item::{Attributes, Once, number, once, text, written};
+use super::audit::Write;
+use super::item::{Attributes, Once, has_mark, number, once, text, written};
 use super::table::GRANTS;
 use super::{DynamoDb, StoreError};
 use crate::client::metadata::AuthMethod;
@@ -24,7 +25,7 @@ const ITEM_VERSION: u32 = 1;
 /// replay, and for clocks that disagree (FM023).
 const KEEP_AFTER_END_SECONDS: u64 = 86_400;
 
-/// What came of [`GrantStore::approve`].
+/// What a flow was answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Approval {
     /// The grant is stored.
@@ -90,28 +91,44 @@ impl GrantStore {
         answer.item.map(grant).transpose()
     }
 
-    /// Stores an approved grant, once per flow.
+    /// Stores an approved grant, once per flow: to be committed with its record. Whether a commit that found
+    /// a conflict is about this is what [`Self::answered`] says.
     ///
     /// # Errors
-    /// [`StoreError`]; submitting the consent again is safe.
-    pub async fn approve(&self, approved: &Grant, mark: &str) -> Result<Approval, StoreError> {
+    /// [`StoreError`] if it cannot be written down.
+    pub fn approving(&self, approved: &Grant, mark: &str) -> Result<Write, StoreError> {
         let item = serde_dynamo::to_item(Item::of(approved, mark))
             .map_err(|error| StoreError::corrupt(GRANTS, error))?;
-        let result = self
-            .dynamodb
-            .client
-            .put_item()
+        Put::builder()
             .table_name(self.dynamodb.name(GRANTS))
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(id)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map(Write::put)
+            .map_err(|error| StoreError::corrupt(GRANTS, error))
+    }
+
+    /// What a flow was answered with; `None` if it was not. A grant with our own `mark` is the one that we
+    /// stored: its answer was lost, and the write repeated (FM010).
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or is not understood.
+    pub async fn answered(&self, id: GrantId, mark: &str) -> Result<Option<Approval>, StoreError> {
+        let answer = self
+            .dynamodb
+            .client
+            .get_item()
+            .table_name(self.dynamodb.name(GRANTS))
+            .key(GRANTS.key, key(id))
+            .consistent_read(true)
             .send()
-            .await;
-        match once(result, mark)? {
-            Once::Made => Ok(Approval::Stored),
-            Once::Lost(Some(existing)) => Ok(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
-            Once::Lost(None) => Err(StoreError::corrupt(GRANTS, "an item that exists did not come back")),
-        }
+            .await
+            .map_err(StoreError::from_sdk)?;
+        Ok(match answer.item {
+            Some(existing) if has_mark(&existing, mark) => Some(Approval::Stored),
+            Some(existing) => Some(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
+            None => None,
+        })
     }
 
     /// Redeems the code of an approved grant, whose client proved itself with `method` and binds what it

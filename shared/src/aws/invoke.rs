@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::Builder;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
 use aws_sdk_lambda::operation::invoke::InvokeError;
 use aws_sdk_lambda::primitives::Blob;
 
+use super::Sdk;
 use crate::clock::Clock;
 use crate::fetch::guard::FETCH_MAX;
 use crate::fetch::wire::{ANSWER_BYTES_MAX, AnswerForm, RequestForm};
@@ -30,18 +31,17 @@ pub struct InvokeFetcher {
 impl InvokeFetcher {
     /// Invokes `function` (its name or ARN) in the region with the caller's own role, or at
     /// `AWS_ENDPOINT_URL_LAMBDA`. Nothing is sent yet.
-    pub async fn connect(function: String, clock: Arc<dyn Clock>) -> Self {
+    pub fn connect(sdk: &Sdk, function: String, clock: Arc<dyn Clock>) -> Self {
         let timeout = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))
             .operation_timeout(FETCH_MAX.saturating_add(INVOCATION_EXTRA))
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
+        let config = Builder::from(sdk.config())
             // A second try would be a second fetch from a stranger, and there is no time for one.
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeout)
-            .load()
-            .await;
-        Self::new(Client::new(&config), function, clock)
+            .build();
+        Self::new(Client::from_conf(config), function, clock)
     }
 
     /// Invokes `function` by way of `client`.

@@ -25,7 +25,7 @@ pub(super) fn number(value: u64) -> AttributeValue {
 }
 
 /// Whether `item` carries the mark of a write of ours.
-fn has_mark(item: &Attributes, mark: &str) -> bool {
+pub(super) fn has_mark(item: &Attributes, mark: &str) -> bool {
     item.get("mark").and_then(|value| value.as_s().ok()).is_some_and(|found| found == mark)
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use super::keys::StoredKey;
 use super::table::KEYS;
@@ -16,12 +17,13 @@ use crate::seal::{KeyId, Seal, SealingKey};
 use crate::secret::SecretKey;
 
 /// For how long a process works with its keys before it looks again: the bound on how late an emergency
-/// rotation is seen. A planned one is known long before it matters.
-pub const KEY_STALENESS: Duration = Duration::from_secs(30);
+/// rotation is seen, the same as for a change of policy. A look is one read of a handful of items, whatever
+/// the number of requests; a planned rotation is known long before it matters.
+pub const KEY_STALENESS: Duration = Duration::from_secs(5);
 
 /// Between two attempts after a failure, and between two looks for a key that somebody says exists:
 /// a stranger can name unknown keys as often as he likes.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The key set of this process, shared by all its requests and exchanged as a whole.
 pub struct Keyring {
@@ -184,21 +186,28 @@ impl Keyring {
         let honoured = self.store.honoured(now).await?;
         unwrapped.retain(|kid, _| honoured.iter().any(|(key, _)| key.kid == *kid));
         let mut problem: Option<KeyStoreError> = None;
-        for (key, state) in &honoured {
-            if unwrapped.contains_key(&key.kid) {
+        let away = Some(WrapError::Unavailable.into());
+        let mut unwrapping = JoinSet::new();
+        for (key, state) in honoured.iter().filter(|(key, _)| !unwrapped.contains_key(&key.kid)) {
+            let (store, wrap, key, state) = (self.store.clone(), Arc::clone(&self.wrap), key.clone(), *state);
+            // All at once: a person waits for a cold start, and this is most of what it does.
+            unwrapping.spawn(async move { (unwrap(&store, wrap.as_ref(), &key).await, key.kid, state) });
+        }
+        while let Some(joined) = unwrapping.join_next().await {
+            let Ok((result, kid, state)) = joined else {
+                problem = Some(WrapError::Refused.into());
                 continue;
-            }
-            // One call is enough to know that the service is away.
-            if problem == Some(WrapError::Unavailable.into()) {
-                break;
-            }
-            match self.unwrap(key).await {
+            };
+            match result {
                 Ok(material) => {
-                    unwrapped.insert(key.kid.clone(), material);
+                    unwrapped.insert(kid, material);
                 }
                 Err(error) => {
-                    tracing::error!(kid = key.kid, state = state.as_str(), reason = %error, "key left out");
-                    problem = Some(error);
+                    tracing::error!(kid, state = state.as_str(), reason = %error, "key left out");
+                    // That the service is away explains the most.
+                    if problem != away {
+                        problem = Some(error);
+                    }
                 }
             }
         }
@@ -210,23 +219,23 @@ impl Keyring {
         }
         Ok((keys, problem))
     }
+}
 
-    async fn unwrap(&self, key: &StoredKey) -> Result<Unwrapped, KeyStoreError> {
-        let material = self.store.unwrap(key, self.wrap.as_ref()).await?;
-        match key.usage {
-            KeyUse::Signing => {
-                let signing = SigningKey::from_pkcs8(&material)?;
-                // The table says one thing, the wrapped material another: somebody wrote to the table.
-                if key.public.as_ref() != Some(signing.public()) {
-                    return Err(SignError::Key.into());
-                }
-                Ok(Unwrapped::Signing(Arc::new(signing)))
+async fn unwrap(store: &KeyStore, wrap: &dyn KeyWrap, key: &StoredKey) -> Result<Unwrapped, KeyStoreError> {
+    let material = store.unwrap(key, wrap).await?;
+    match key.usage {
+        KeyUse::Signing => {
+            let signing = SigningKey::from_pkcs8(&material)?;
+            // The table says one thing, the wrapped material another: somebody wrote to the table.
+            if key.public.as_ref() != Some(signing.public()) {
+                return Err(SignError::Key.into());
             }
-            KeyUse::Sealing => {
-                let master: [u8; 32] =
-                    material.try_into().map_err(|_| StoreError::corrupt(KEYS, "sealing key length"))?;
-                Ok(Unwrapped::Sealing(Arc::new(SealingKey::new(&SecretKey::new(master))?)))
-            }
+            Ok(Unwrapped::Signing(Arc::new(signing)))
+        }
+        KeyUse::Sealing => {
+            let master: [u8; 32] =
+                material.try_into().map_err(|_| StoreError::corrupt(KEYS, "sealing key length"))?;
+            Ok(Unwrapped::Sealing(Arc::new(SealingKey::new(&SecretKey::new(master))?)))
         }
     }
 }

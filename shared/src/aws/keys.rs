@@ -7,8 +7,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put};
 
+use super::audit::Write;
+use super::item::{Attributes, written};
 use super::table::KEYS;
 use super::{DynamoDb, StoreError};
 use crate::clock::{Clock, Timestamp};
@@ -163,18 +165,48 @@ impl KeyStore {
         clock: &dyn Clock,
         random: &dyn Random,
     ) -> Result<Vec<KeyChange>, KeyStoreError> {
+        let (writes, changes) = self.replacing(usage, wrap, clock, random).await?;
+        let writes = writes.into_iter().map(Write::into_item).collect();
+        let sent = self.dynamodb.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        // Somebody else has just replaced them, so their key is as new as ours would be.
+        Ok(if written(sent)? { changes } else { Vec::new() })
+    }
+
+    /// The writes of [`Self::replace_keys`] and what they do, to be committed together with a record: all or
+    /// nothing. Of two at the same moment one is made.
+    ///
+    /// # Errors
+    /// [`KeyStoreError`]; nothing was changed.
+    pub async fn replacing(
+        &self,
+        usage: KeyUse,
+        wrap: &dyn KeyWrap,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<(Vec<Write>, Vec<KeyChange>), KeyStoreError> {
         let now = clock.now();
         let stored = self.read_all().await?;
         let old = of_use(&stored, usage);
         let number = old.last().map_or(1, |newest| newest.number.saturating_add(1));
-        let mut changes: Vec<KeyChange> =
-            self.make(usage, number, now, wrap, now, random).await?.into_iter().collect();
-        // Somebody else's key of the same number was made after we read, so it is as new as ours.
+        let (kid, item) = self.new_item(usage, number, now, wrap, now, random).await?;
+        let put = Put::builder()
+            .table_name(self.dynamodb.name(KEYS))
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(id)")
+            .build()
+            .map_err(|error| StoreError::corrupt(KEYS, error))?;
+        let mut writes = vec![Write::put(put)];
+        let mut changes = vec![KeyChange::Made { usage, kid, active_from: now }];
         for key in old {
-            self.remove(key).await?;
+            let delete = Delete::builder()
+                .table_name(self.dynamodb.name(KEYS))
+                .key(KEYS.key, AttributeValue::S(key.id()))
+                .build()
+                .map_err(|error| StoreError::corrupt(KEYS, error))?;
+            writes.push(Write::delete(delete));
             changes.push(KeyChange::Removed { usage, kid: key.kid.clone() });
         }
-        Ok(changes)
+        Ok((writes, changes))
     }
 
     /// All keys with their states, oldest first.
@@ -227,6 +259,27 @@ impl KeyStore {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Option<KeyChange>, KeyStoreError> {
+        let (kid, item) = self.new_item(usage, number, active_from, wrap, now, random).await?;
+        let put = self
+            .dynamodb
+            .client
+            .put_item()
+            .table_name(self.dynamodb.name(KEYS))
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(id)");
+        Ok(written(put.send().await)?.then_some(KeyChange::Made { usage, kid, active_from }))
+    }
+
+    /// A new key as it is stored, and its id.
+    async fn new_item(
+        &self,
+        usage: KeyUse,
+        number: u64,
+        active_from: Timestamp,
+        wrap: &dyn KeyWrap,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<(String, Attributes), KeyStoreError> {
         let (kid, public, material) = match usage {
             KeyUse::Signing => {
                 let pkcs8 = SigningKey::generate()?;
@@ -241,33 +294,19 @@ impl KeyStore {
         };
         let wrapped = wrap.wrap(&material, self.context(&kid)).await?;
         let number_of = |timestamp: Timestamp| AttributeValue::N(timestamp.to_string());
-        let mut put = self
-            .dynamodb
-            .client
-            .put_item()
-            .table_name(self.dynamodb.name(KEYS))
-            .item(KEYS.key, AttributeValue::S(item_id(usage, number)))
-            .item("v", AttributeValue::N(ITEM_VERSION.to_string()))
-            .item("kid", AttributeValue::S(kid.clone()))
-            .item("created_at", number_of(now))
-            .item("active_from", number_of(active_from))
-            .item("wrapped", AttributeValue::B(Blob::new(wrapped)))
-            .condition_expression("attribute_not_exists(id)");
+        let mut item = Attributes::from([
+            (KEYS.key.to_owned(), AttributeValue::S(item_id(usage, number))),
+            ("v".to_owned(), AttributeValue::N(ITEM_VERSION.to_string())),
+            ("kid".to_owned(), AttributeValue::S(kid.clone())),
+            ("created_at".to_owned(), number_of(now)),
+            ("active_from".to_owned(), number_of(active_from)),
+            ("wrapped".to_owned(), AttributeValue::B(Blob::new(wrapped))),
+        ]);
         if let Some(public) = public {
             let json = serde_json::to_string(&public).map_err(|_| SignError::Key)?;
-            put = put.item("public", AttributeValue::S(json));
+            item.insert("public".to_owned(), AttributeValue::S(json));
         }
-        match put.send().await {
-            Ok(_) => Ok(Some(KeyChange::Made { usage, kid, active_from })),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|service| service.is_conditional_check_failed_exception()) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(StoreError::from_sdk(error).into()),
-        }
+        Ok((kid, item))
     }
 
     async fn remove(&self, key: &StoredKey) -> Result<(), StoreError> {

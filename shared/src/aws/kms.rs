@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_kms::Client;
+use aws_sdk_kms::config::Builder;
 use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 
+use super::Sdk;
 use crate::jose::{KeyWrap, WrapContext, WrapError, Wrapping};
 
 /// Tries per call, the first one included.
@@ -29,7 +30,7 @@ pub struct KmsWrap {
 impl KmsWrap {
     /// Connects to the region's KMS with the function's own role, or to `endpoint`, and wraps with the key
     /// `key_id` (an id or ARN; not an alias, which could be moved to another key). Nothing is sent yet.
-    pub async fn connect(key_id: String, endpoint: Option<&str>) -> Self {
+    pub fn connect(sdk: &Sdk, key_id: String, endpoint: Option<&str>) -> Self {
         let retry = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS_MAX)
             .with_initial_backoff(Duration::from_millis(25))
@@ -39,12 +40,11 @@ impl KmsWrap {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::latest()).retry_config(retry).timeout_config(timeout);
+        let mut config = Builder::from(sdk.config()).retry_config(retry).timeout_config(timeout);
         if let Some(endpoint) = endpoint {
-            loader = loader.endpoint_url(endpoint);
+            config = config.endpoint_url(endpoint);
         }
-        Self { client: Client::new(&loader.load().await), key_id }
+        Self { client: Client::from_conf(config.build()), key_id }
     }
 
     /// Wraps with the key `key_id` of `client`.

@@ -37,7 +37,7 @@ pub const GRANTS: Table = Table {
             name: GRANTS_BY_TOOL,
             key: "tool",
             sort: Some("subject"),
-            include: Some(&["stage", "idle_expires_at"]),
+            include: Some(&["stage", "idle_expires_at", "tool_epoch"]),
         },
         Index {
             name: GRANTS_BY_SUBJECT,

@@ -1,14 +1,17 @@
 //! Tools in DynamoDB: one item each; whatever is decided about a tool is one write to it, however many
 //! people use it (DESIGN invariant 4).
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Put, ReturnValue, Select, TransactWriteItem, Update,
 };
 use serde::{Deserialize, Serialize};
 
+use super::audit::Write;
 use super::item::{Attributes, condition_failure, number, text, written};
 use super::registrations::{self, RegistrationStore};
-use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS};
+use super::table::{GRANTS, GRANTS_BY_TOOL, REGISTRATIONS, TOOLS, Table};
 use super::{DynamoDb, StoreError};
 use crate::client::registration::Registration;
 use crate::clock::Timestamp;
@@ -113,45 +116,33 @@ impl ToolStore {
         new: &Tool,
         registration: &Registration,
     ) -> Result<Introduction, StoreError> {
-        let put = |table: super::table::Table, item: Attributes, condition: &str| {
-            Put::builder()
-                .table_name(self.dynamodb.name(table))
-                .set_item(Some(item))
-                .condition_expression(condition)
-                .build()
-                .map_err(|error| StoreError::corrupt(table, error))
-        };
-        let tool = put(TOOLS, item(new)?, "attribute_not_exists(id)")?;
-        let registration =
-            put(REGISTRATIONS, registrations::item(registration)?, "attribute_not_exists(id)")?;
-        let result = self
-            .dynamodb
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(tool).build())
-            .transact_items(TransactWriteItem::builder().put(registration).build())
-            .send()
-            .await;
-        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
+        let writes = self.introducing(new, registration)?.into_iter().map(Write::into_item).collect();
+        let sent = self.dynamodb.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        Ok(if written(sent)? { Introduction::New } else { Introduction::Existed })
+    }
+
+    /// The writes of [`Self::introduce`], to be committed together with a record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be written down.
+    pub fn introducing(&self, new: &Tool, registration: &Registration) -> Result<Vec<Write>, StoreError> {
+        Ok(vec![
+            self.put_new(TOOLS, item(new)?)?,
+            self.put_new(REGISTRATIONS, registrations::item(registration)?)?,
+        ])
     }
 
     /// Brings in the tool of a client that registered itself before anybody used it, and lets its registration
-    /// live until `ends_at`: both or neither.
+    /// live until `ends_at`.
     ///
     /// # Errors
-    /// [`StoreError`]; calling again is safe.
-    pub async fn introduce_registered(
+    /// [`StoreError`] if the writes cannot be written down.
+    pub fn introducing_registered(
         &self,
         new: &Tool,
         registration: &Registration,
         ends_at: Timestamp,
-    ) -> Result<Introduction, StoreError> {
-        let tool = Put::builder()
-            .table_name(self.dynamodb.name(TOOLS))
-            .set_item(Some(item(new)?))
-            .condition_expression("attribute_not_exists(id)")
-            .build()
-            .map_err(|error| StoreError::corrupt(TOOLS, error))?;
+    ) -> Result<Vec<Write>, StoreError> {
         let used = Update::builder()
             .table_name(self.dynamodb.name(REGISTRATIONS))
             .key(REGISTRATIONS.key, text(&registrations::key(registration.client_id.as_str())))
@@ -162,15 +153,17 @@ impl ToolStore {
             .expression_attribute_values(":ends", number(ends_at.epoch_seconds()))
             .build()
             .map_err(|error| StoreError::corrupt(REGISTRATIONS, error))?;
-        let result = self
-            .dynamodb
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(tool).build())
-            .transact_items(TransactWriteItem::builder().update(used).build())
-            .send()
-            .await;
-        Ok(if written(result)? { Introduction::New } else { Introduction::Existed })
+        Ok(vec![self.put_new(TOOLS, item(new)?)?, Write::update(used)])
+    }
+
+    fn put_new(&self, table: Table, item: Attributes) -> Result<Write, StoreError> {
+        Put::builder()
+            .table_name(self.dynamodb.name(table))
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(id)")
+            .build()
+            .map(Write::put)
+            .map_err(|error| StoreError::corrupt(table, error))
     }
 
     /// Makes a change, in one write. With `revision`, only if the tool still is at it.
@@ -346,6 +339,14 @@ impl ToolStore {
         Ok(if written(result)? { Changed::Made(Box::new(revived)) } else { Changed::Conflict })
     }
 
+    /// The write of [`Self::revive`], to be committed together with a record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written down.
+    pub fn reviving(&self, forgotten: &Tool, as_new: &Tool) -> Result<Write, StoreError> {
+        super::Governing::new(self.dynamodb.clone()).revive_tool(forgotten, as_new)
+    }
+
     /// Notes that the tool was used at `now`, unless that was noted within the last hour.
     ///
     /// # Errors
@@ -371,36 +372,39 @@ impl ToolStore {
         Ok(())
     }
 
-    /// Counts the people and live grants of a tool, reading the index page by page.
+    /// Counts the people and live grants of tools that count as one, each with its present epoch: grants of
+    /// an earlier one have ended. Reads the index page by page.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count(&self, id: &ToolId, now: Timestamp) -> Result<Census, StoreError> {
-        let mut pages = self
-            .dynamodb
-            .client
-            .query()
-            .table_name(self.dynamodb.name(GRANTS))
-            .index_name(GRANTS_BY_TOOL)
-            .select(Select::SpecificAttributes)
-            .projection_expression("subject, stage, idle_expires_at")
-            .key_condition_expression("tool = :tool")
-            .expression_attribute_values(":tool", text(id.as_str()))
-            .into_paginator()
-            .send();
-        let (mut census, mut last) = (Census { counted_at: now, ..Census::default() }, None);
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(StoreError::from_sdk)?;
-            for grant in page.items() {
-                if !is_live(grant, now) {
-                    continue;
-                }
-                census.grants += 1;
-                // The index is sorted by subject, so people are counted where the subject changes.
-                let subject = grant.get("subject").and_then(|value| value.as_s().ok()).cloned();
-                if subject != last {
-                    census.users += 1;
-                    last = subject;
+    pub async fn count(&self, tools: &[(ToolId, u32)], now: Timestamp) -> Result<Census, StoreError> {
+        let mut census = Census { counted_at: now, ..Census::default() };
+        // Only across tools does somebody show up again: within one, the index is sorted by subject.
+        let mut people = HashSet::new();
+        for (id, epoch) in tools {
+            let mut last = None;
+            let mut pages = self
+                .dynamodb
+                .client
+                .query()
+                .table_name(self.dynamodb.name(GRANTS))
+                .index_name(GRANTS_BY_TOOL)
+                .select(Select::SpecificAttributes)
+                .projection_expression("subject, stage, idle_expires_at, tool_epoch")
+                .key_condition_expression("tool = :tool")
+                .expression_attribute_values(":tool", text(id.as_str()))
+                .into_paginator()
+                .send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(StoreError::from_sdk)?;
+                for grant in page.items().iter().filter(|grant| is_live(grant, *epoch, now)) {
+                    census.grants += 1;
+                    let subject = grant.get("subject").and_then(|value| value.as_s().ok()).cloned();
+                    if subject != last {
+                        let is_new = tools.len() == 1 || people.insert(subject.clone());
+                        census.users += u64::from(is_new);
+                        last = subject;
+                    }
                 }
             }
         }
@@ -503,15 +507,14 @@ pub(super) fn expression(change: &Change) -> Result<Expression, StoreError> {
     Ok(Expression { update, names, values })
 }
 
-/// Approved ones count for the moment until they are redeemed or expire; revoked ones never.
-fn is_live(grant: &Attributes, now: Timestamp) -> bool {
+/// Redeemed, not expired, and of the tool's present epoch. Approved ones count once they are redeemed, revoked
+/// ones never.
+fn is_live(grant: &Attributes, epoch: u32, now: Timestamp) -> bool {
+    let number = |name: &str| -> Option<u64> { grant.get(name)?.as_n().ok()?.parse().ok() };
     let stage = grant.get("stage").and_then(|value| value.as_s().ok()).map(String::as_str);
-    let expires = grant
-        .get("idle_expires_at")
-        .and_then(|value| value.as_n().ok())
-        .and_then(|text| text.parse().ok())
-        .map(Timestamp::from_epoch_seconds);
-    stage == Some("active") && expires.is_some_and(|expires| now < expires)
+    stage == Some("active")
+        && number("tool_epoch") == Some(u64::from(epoch))
+        && number("idle_expires_at").is_some_and(|expires| now.epoch_seconds() < expires)
 }
 
 /// The stored form.

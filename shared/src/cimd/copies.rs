@@ -24,6 +24,7 @@ use crate::aws::{
 };
 use crate::clock::{Clock, Timestamp};
 use crate::fetch::{FailureKind, FetchError, FetchRequest, Fetched, Fetcher};
+use crate::metrics::{self, Source};
 use crate::random::{Random, RandomError};
 
 /// Fetches at a time from one host, in the whole fleet: enough for a host with many clients, too few to
@@ -46,6 +47,9 @@ pub const TRANSIENT_BACK_OFF: Duration = Duration::from_secs(10);
 /// When to try again after there was no room for a fetch: the longest one is over by then.
 const TURNED_AWAY_RETRY: Duration = Duration::from_secs(5);
 
+/// For how long failures of one host are counted together, at most.
+const FAILURES_WINDOW: Duration = Duration::from_secs(60);
+
 /// How long a URL rests after a failure that somebody has to mend.
 pub const DETERMINISTIC_BACK_OFF: Duration = Duration::from_secs(60);
 
@@ -63,6 +67,20 @@ const POLL_MAX: Duration = Duration::from_millis(400);
 /// a person is in front of the page.
 pub const WAIT_MAX: Duration = Duration::from_secs(8);
 
+/// Why nothing was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTried {
+    /// The last fetch failed moments ago.
+    #[error("it rests after a failure")]
+    Resting,
+    /// There was no room for another fetch in time, or somebody else's took too long.
+    #[error("there was no room for another fetch")]
+    Crowded,
+    /// So many unknown URLs of its host were tried in vain that no more are, this minute.
+    #[error("too many unknown documents of this host were tried in vain")]
+    TooManyFailures,
+}
+
 /// Why there is no copy. `E` says what was wrong with what came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCopy<E: std::error::Error + 'static> {
@@ -72,10 +90,11 @@ pub enum NoCopy<E: std::error::Error + 'static> {
     /// What came is not acceptable.
     #[error("{0}")]
     Refused(#[source] E),
-    /// Nothing was tried: the URL rests after a failure, or there is no room for another fetch in time.
-    /// Says nothing about the copy.
-    #[error("try again in {} s", .retry_after.as_secs())]
+    /// Nothing was tried. Says nothing about the copy.
+    #[error("{why}: try again in {} s", .retry_after.as_secs())]
     Busy {
+        /// Why not.
+        why: NotTried,
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
@@ -190,6 +209,24 @@ impl Copies {
         E: std::error::Error + Send + 'static,
         J: FnOnce(&Fetched, &Shared<L>) -> Result<Verdict<L>, E> + Send + 'static,
     {
+        let mut source = Source::Shared;
+        let found = self.look(request, want, judge, &mut source).await;
+        metrics::found(request.kind.as_str(), if found.is_ok() { source } else { Source::Nowhere });
+        found
+    }
+
+    async fn look<L, E, J>(
+        &self,
+        request: &FetchRequest,
+        want: Want,
+        judge: J,
+        source: &mut Source,
+    ) -> Result<Found<L>, NoCopy<E>>
+    where
+        L: Clone + Send + Sync + Serialize + for<'de> Deserialize<'de> + 'static,
+        E: std::error::Error + Send + 'static,
+        J: FnOnce(&Fetched, &Shared<L>) -> Result<Verdict<L>, E> + Send + 'static,
+    {
         let key = CopyKey { kind: request.kind, url: request.url.as_str() };
         let mut seen: Shared<L> = self.store.read(key).await?;
         let mark = self.mark()?;
@@ -205,13 +242,14 @@ impl Copies {
                 return Ok(Found { body: body.clone(), ledger: seen.ledger });
             }
             if let Some(failure) = seen.backing_off(now) {
-                return Err(NoCopy::Busy { retry_after: failure.retry_at.since(now) });
+                let retry_after = failure.retry_at.since(now);
+                return Err(NoCopy::Busy { why: NotTried::Resting, retry_after });
             }
             match seen.held(now) {
                 Some(lease) => {
                     awaited = Some(lease.mark.clone());
                     if Instant::now() >= deadline {
-                        return Err(NoCopy::Busy { retry_after: TRANSIENT_BACK_OFF });
+                        return Err(crowded());
                     }
                     sleep(self.jittered(pause)).await;
                     pause = (pause * 2).min(POLL_MAX);
@@ -227,6 +265,7 @@ impl Copies {
                 }
             }
         }
+        *source = Source::Fetched;
         let flight = Flight { copies: self.clone(), request: request.clone(), seen, mark, deadline };
         // A task of its own: whoever closes the page must not leave the lease behind.
         tokio::spawn(flight.run(judge)).await.unwrap_or(Err(NoCopy::Interrupted))
@@ -251,25 +290,32 @@ impl Copies {
         tokio::time::timeout_at(deadline, line.acquire_owned()).await.ok()?.ok()
     }
 
-    /// A slot of `budget`; `None` if none is to be had in time.
-    async fn slot(
+    /// A slot of `budget`, if one is to be had in time.
+    async fn slot<E: std::error::Error + 'static>(
         &self,
         budget: &Budget<'_>,
         mark: &str,
         deadline: Instant,
-    ) -> Result<Option<Slot>, StoreError> {
+    ) -> Result<Slot, NoCopy<E>> {
         let mut pause = POLL_FIRST;
         loop {
             let now = self.clock.now();
             match self.store.take_slot(budget, mark, now.plus(LEASE), now).await? {
-                Slotting::Granted(slot) => return Ok(Some(slot)),
-                Slotting::TooManyFailures => return Ok(None),
-                Slotting::Full if Instant::now() >= deadline => return Ok(None),
+                Slotting::Granted(slot) => return Ok(slot),
+                Slotting::TooManyFailures => {
+                    let why = NotTried::TooManyFailures;
+                    return Err(NoCopy::Busy { why, retry_after: FAILURES_WINDOW });
+                }
+                Slotting::Full if Instant::now() >= deadline => return Err(crowded()),
                 Slotting::Full => sleep(self.jittered(pause)).await,
             }
             pause = (pause * 2).min(POLL_MAX);
         }
     }
+}
+
+fn crowded<E: std::error::Error + 'static>() -> NoCopy<E> {
+    NoCopy::Busy { why: NotTried::Crowded, retry_after: TRANSIENT_BACK_OFF }
 }
 
 /// One fetch under a lease.
@@ -294,20 +340,23 @@ where
         let line = self.copies.line(&host, self.deadline).await;
         let slots = match line {
             Some(_) => self.slots(&host).await,
-            None => Ok(None),
+            None => Err(crowded()),
         };
         let slots = match slots {
-            Ok(Some(slots)) => slots,
-            Ok(None) => {
+            Ok(slots) => slots,
+            Err(reason) => {
                 self.warn(self.copies.store.release(self.key(), &self.mark).await);
-                return Err(NoCopy::Busy { retry_after: TRANSIENT_BACK_OFF });
-            }
-            Err(error) => {
-                self.warn(self.copies.store.release(self.key(), &self.mark).await);
-                return Err(error.into());
+                return Err(reason);
             }
         };
+        let began = Instant::now();
         let fetched = self.copies.fetcher.fetch(&self.request).await;
+        let outcome = match &fetched {
+            Ok(_) => "fetched",
+            Err(FetchError::Busy) => "busy",
+            Err(error) => error.kind().as_str(),
+        };
+        metrics::fetched(self.request.kind.as_str(), outcome, began.elapsed());
         let now = self.copies.clock.now();
         if fetched == Err(FetchError::Busy) {
             return Err(self.turned_away(&slots, now).await);
@@ -344,7 +393,7 @@ where
         self.warn(lease);
         self.warn(host_slot);
         self.warn(fleet_slot);
-        NoCopy::Busy { retry_after: TURNED_AWAY_RETRY }
+        NoCopy::Busy { why: NotTried::Crowded, retry_after: TURNED_AWAY_RETRY }
     }
 
     fn key(&self) -> CopyKey<'_> {
@@ -352,7 +401,7 @@ where
     }
 
     /// A slot of the host and one of the fleet.
-    async fn slots(&self, host: &str) -> Result<Option<(Slot, Slot)>, StoreError> {
+    async fn slots<E: std::error::Error + 'static>(&self, host: &str) -> Result<(Slot, Slot), NoCopy<E>> {
         let name = format!("host.{host}");
         let first_contact = self.seen.body.is_none();
         let host = Budget {
@@ -361,12 +410,12 @@ where
             failures_max: first_contact.then_some(HOST_FAILURES_MAX),
         };
         let fleet = Budget { name: "fleet", slots: FLEET_FETCHES_MAX, failures_max: None };
-        let Some(host) = self.copies.slot(&host, &self.mark, self.deadline).await? else { return Ok(None) };
+        let host = self.copies.slot(&host, &self.mark, self.deadline).await?;
         match self.copies.slot(&fleet, &self.mark, self.deadline).await {
-            Ok(Some(fleet)) => Ok(Some((host, fleet))),
-            without => {
+            Ok(fleet) => Ok((host, fleet)),
+            Err(reason) => {
                 self.warn(self.copies.store.give_back(&host, false, self.copies.clock.now()).await);
-                without.map(|_| None)
+                Err(reason)
             }
         }
     }

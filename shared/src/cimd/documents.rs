@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::copies::{Copies, Found, NoCopy, Verdict, Want};
+use super::copies::{Copies, Found, NoCopy, NotTried, Verdict, Want};
 use super::document::{DocumentDigest, DocumentError, DocumentRules, MetadataDocument};
 use super::freshness::{Freshness, FreshnessRules, Lifetime};
 use super::ledger::{Ledger, Standing, Succession};
@@ -13,6 +13,7 @@ use crate::aws::{Absence, Aside, CopyKey, Shared, StoreError, StoredBody};
 use crate::client::id::MetadataUrl;
 use crate::clock::Timestamp;
 use crate::fetch::{FailureKind, FetchError, FetchKind, FetchRequest, Fetched};
+use crate::metrics::{self, Source};
 use crate::policy::Policy;
 use crate::random::RandomError;
 
@@ -34,8 +35,10 @@ pub enum NoDocument {
     Document(#[from] DocumentError),
     /// Nothing was tried: the last fetch failed moments ago, or its host has enough of our fetches. Says
     /// nothing about the document.
-    #[error("the metadata document was not fetched: try again in {} s", .retry_after.as_secs())]
+    #[error("the metadata document was not fetched: {why}, try again in {} s", .retry_after.as_secs())]
     Busy {
+        /// Why not.
+        why: NotTried,
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
@@ -58,7 +61,7 @@ impl From<NoCopy<DocumentError>> for NoDocument {
         match reason {
             NoCopy::Fetch(error) => Self::Fetch(error),
             NoCopy::Refused(error) => Self::Document(error),
-            NoCopy::Busy { retry_after } => Self::Busy { retry_after },
+            NoCopy::Busy { why, retry_after } => Self::Busy { why, retry_after },
             NoCopy::Store(error) => Self::Store(error),
             NoCopy::Random(error) => Self::Random(error),
             NoCopy::Interrupted => Self::Fetch(FetchError::Interrupted),
@@ -134,6 +137,7 @@ impl Documents {
         let now = self.copies.clock.now();
         if let Some(known) = self.memory.get(key).await {
             if now < known.fresh_until && now < known.look_again_at {
+                metrics::found(FetchKind::Document.as_str(), Source::Memory);
                 return Ok(known);
             }
             self.memory.invalidate(key).await;
@@ -213,8 +217,8 @@ impl Documents {
         self.known(url, policy, body, ledger).map(|known| Some(Arc::new(known)))
     }
 
-    /// Forgets what this process keeps of `url` in memory.
-    pub(super) async fn look_again(&self, url: &MetadataUrl) {
+    /// Forgets what this process keeps of `url` in memory: an administrator has just decided about it.
+    pub async fn look_again(&self, url: &MetadataUrl) {
         self.memory.invalidate(url.as_str()).await;
     }
 
@@ -359,7 +363,7 @@ fn version(url: &MetadataUrl, ledger: &Ledger, fetched: &Fetched, seen: &Shared<
     super::history::aside(url, &ledger.latest, &fetched.body, before)
 }
 
-fn document_rules(policy: &Policy) -> DocumentRules {
+pub(super) fn document_rules(policy: &Policy) -> DocumentRules {
     DocumentRules { client_name_required: policy.documents.require_client_name, private_use_schemes: false }
 }
 

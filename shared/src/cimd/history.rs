@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::change::{Change, changes};
 use super::copies::Want;
-use super::document::DocumentDigest;
-use super::documents::{Documents, NoDocument, is_withdrawn, judge, key};
+use super::document::{DocumentDigest, MetadataDocument};
+use super::documents::{Documents, NoDocument, document_rules, is_withdrawn, judge, key};
 use super::ledger::{Ledger, Standing, Version};
-use crate::aws::{Absence, Aside, Shared, StoreError, StoredFailure};
+use crate::aws::{Absence, Aside, Shared, StoreError, StoredFailure, Write};
 use crate::client::id::MetadataUrl;
 use crate::clock::Timestamp;
 use crate::fetch::{FetchKind, FetchRequest};
 use crate::policy::Policy;
+use crate::policy::change::{ChangeKind, Grade};
 
 /// Versions kept of one document. Older ones give way, so that a document which differs at every fetch
 /// fills no table.
@@ -50,6 +52,8 @@ pub struct SeenVersion {
 pub struct History {
     /// Which version is in force, and why.
     pub ledger: Ledger,
+    /// Counts what administrators decided about the document.
+    pub revision: u32,
     /// When the document was last fetched.
     pub fetched_at: Timestamp,
     /// Until when that copy may be reused.
@@ -64,17 +68,32 @@ pub struct History {
     pub versions: Vec<SeenVersion>,
 }
 
-/// What became of an administrator's decision about a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an administrator's decision about a version comes to.
+#[derive(Clone, Debug)]
 pub enum Decision {
-    /// It is in force now, everywhere within [`super::documents::MEMORY_STALENESS`].
-    Done,
+    /// To be committed with its record; it is in force everywhere within
+    /// [`super::documents::MEMORY_STALENESS`] after that, and here once [`Documents::look_again`] was called.
+    Change {
+        /// The one write that decides. It fails if somebody fetched or decided meanwhile.
+        write: Box<Write>,
+        /// Whether people are asked again.
+        asks_again: bool,
+    },
+    /// It is so already.
+    Already,
     /// There is no document of that URL.
     NoDocument,
     /// That version is not the latest one (approving), or not kept (pinning): look again.
     OtherVersion,
-    /// Others changed it again and again in the meantime; nothing was done.
-    Contended,
+}
+
+/// A difference between two versions, with what it means by the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GradedChange {
+    /// What differs.
+    pub change: Change,
+    /// How much it matters.
+    pub grade: Grade,
 }
 
 impl Documents {
@@ -99,6 +118,7 @@ impl Documents {
         Ok(Some(History {
             withdrawn: shared.absence.is_some_and(|absence| is_withdrawn(&absence, policy)),
             ledger,
+            revision: shared.revision,
             fetched_at: body.fetched_at,
             fresh_until: body.fresh_until,
             failure: shared.failure,
@@ -111,19 +131,24 @@ impl Documents {
     /// passed over by a pin. People are asked again.
     ///
     /// # Errors
-    /// [`StoreError`]; whether the change took effect must then be read again.
+    /// [`StoreError`] if it cannot be read or is not understood.
     pub async fn approve(&self, url: &MetadataUrl, digest: &DocumentDigest) -> Result<Decision, StoreError> {
-        let now = self.copies.clock.now();
-        self.amend(url, |ledger| ledger.approved(digest, now)).await
+        let shared: Shared<Ledger> = self.copies.store.read(key(url)).await?;
+        let (Some(body), Some(ledger)) = (&shared.body, &shared.ledger) else {
+            return Ok(Decision::NoDocument);
+        };
+        match ledger.approved(digest, self.copies.clock.now()) {
+            Some(next) => self.decide(url, ledger, &next, &body.fetched_by, shared.revision),
+            None => Ok(Decision::OtherVersion),
+        }
     }
 
     /// An administrator puts the version `digest` in force, whatever is published from now on; approving
     /// the latest version ends it. A withdrawal is not covered.
     ///
     /// # Errors
-    /// [`StoreError`]; whether the change took effect must then be read again.
+    /// [`StoreError`] if it cannot be read or is not understood.
     pub async fn pin(&self, url: &MetadataUrl, digest: &DocumentDigest) -> Result<Decision, StoreError> {
-        let now = self.copies.clock.now();
         let shared: Shared<Ledger> = self.copies.store.read(key(url)).await?;
         let (Some(body), Some(ledger)) = (shared.body, shared.ledger) else {
             return Ok(Decision::NoDocument);
@@ -131,13 +156,29 @@ impl Documents {
         let text = if ledger.latest.digest == *digest {
             Some(body.text)
         } else if ledger.in_force == *digest {
-            ledger.in_force_text
+            ledger.in_force_text.clone()
         } else {
             let kept = self.kept_versions(url, ledger.versions).await?;
             kept.into_iter().find(|(kept, _)| kept.version.digest == *digest).map(|(_, text)| text)
         };
         let Some(text) = text else { return Ok(Decision::OtherVersion) };
-        self.amend(url, |ledger| Some(ledger.pinned(digest.clone(), text.clone(), now))).await
+        let next = ledger.pinned(digest.clone(), text, self.copies.clock.now());
+        self.decide(url, &ledger, &next, &body.fetched_by, shared.revision)
+    }
+
+    fn decide(
+        &self,
+        url: &MetadataUrl,
+        before: &Ledger,
+        after: &Ledger,
+        fetched_by: &str,
+        revision: u32,
+    ) -> Result<Decision, StoreError> {
+        if after == before {
+            return Ok(Decision::Already);
+        }
+        let write = Box::new(self.copies.store.amending(key(url), after, fetched_by, revision)?);
+        Ok(Decision::Change { write, asks_again: after.consent_since != before.consent_since })
     }
 
     /// Whether the revocation that `digest` made due has still to be done.
@@ -153,38 +194,82 @@ impl Documents {
         Ok(shared.ledger.is_some_and(|ledger| ledger.revocation_due.as_ref() == Some(digest)))
     }
 
-    /// The revocation that `digest` made due is done.
+    /// The revocation that `digest` made due is done; `Ok(false)` if it was not due, or others changed the
+    /// document again and again meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; it is then reported as due once more, which ends nothing that was granted since only
     /// if the caller revokes by the tool's epoch as it was when the version arrived.
-    pub async fn revoked(&self, url: &MetadataUrl, digest: &DocumentDigest) -> Result<Decision, StoreError> {
-        self.amend(url, |ledger| {
-            let due = ledger.revocation_due.as_ref() == Some(digest);
-            due.then(|| Ledger { revocation_due: None, ..ledger.clone() })
-        })
-        .await
-    }
-
-    async fn amend(
-        &self,
-        url: &MetadataUrl,
-        change: impl Fn(&Ledger) -> Option<Ledger>,
-    ) -> Result<Decision, StoreError> {
+    pub async fn revoked(&self, url: &MetadataUrl, digest: &DocumentDigest) -> Result<bool, StoreError> {
         for _ in 0..TRIES_MAX {
             let shared: Shared<Ledger> = self.copies.store.read(key(url)).await?;
-            let (Some(body), Some(ledger)) = (shared.body, shared.ledger) else {
-                return Ok(Decision::NoDocument);
-            };
-            let Some(next) = change(&ledger) else { return Ok(Decision::OtherVersion) };
-            if next == ledger
-                || self.copies.store.amend(key(url), &next, &body.fetched_by, shared.revision).await?
-            {
+            let (Some(body), Some(ledger)) = (shared.body, shared.ledger) else { return Ok(false) };
+            if ledger.revocation_due.as_ref() != Some(digest) {
+                return Ok(false);
+            }
+            let next = Ledger { revocation_due: None, ..ledger };
+            if self.copies.store.amend(key(url), &next, &body.fetched_by, shared.revision).await? {
                 self.look_again(url).await;
-                return Ok(Decision::Done);
+                return Ok(true);
             }
         }
-        Ok(Decision::Contended)
+        Ok(false)
+    }
+
+    /// What differs between two versions of the document of `url`, each difference with its grade. Bytes
+    /// that today's rules do not accept cannot be compared, which is a difference of its own.
+    pub fn compare(
+        &self,
+        url: &MetadataUrl,
+        policy: &Policy,
+        before: &str,
+        after: &str,
+    ) -> Vec<GradedChange> {
+        let rules = document_rules(policy);
+        let read = |text: &str| MetadataDocument::parse(url, text.as_bytes(), &rules);
+        let found = match (read(before), read(after)) {
+            (Ok(before), Ok(after)) => changes(&before.metadata, &after.metadata),
+            _ => vec![Change::new(ChangeKind::Incomparable, None, None)],
+        };
+        let grade = |change: Change| {
+            let grade = policy.documents.changes.grade(change.kind);
+            GradedChange { change, grade }
+        };
+        found.into_iter().map(grade).collect()
+    }
+
+    /// Fetches the document of `url` now, whatever is known of it: an administrator asks. A URL that rests
+    /// after a failure goes on resting.
+    ///
+    /// # Errors
+    /// [`NoDocument`]; what was known before stays (CAC-15).
+    pub async fn refresh(&self, url: &MetadataUrl, policy: &Policy) -> Result<(), NoDocument> {
+        let request = FetchRequest { url: url.url().clone(), kind: FetchKind::Document };
+        let want = Want::Since(self.copies.clock.now());
+        let found = self.copies.get(&request, want, judge(url, policy)).await;
+        self.look_again(url).await;
+        found.map(drop).map_err(NoDocument::from)
+    }
+
+    /// One page of all documents that were ever fetched, and where the next page begins; with `standing`,
+    /// of those that stand so. Pages may be shorter than `limit`, even empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read or are not understood.
+    pub async fn page(
+        &self,
+        standing: Option<Standing>,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<(Vec<Summary>, Option<String>), StoreError> {
+        let (found, next) =
+            self.copies.store.page::<Ledger>(standing.map(Standing::as_str), after, limit).await?;
+        let summaries = found.into_iter().filter_map(|(client_id, shared)| {
+            let (body, ledger) = (shared.body?, shared.ledger?);
+            let failure = shared.failure;
+            Some(Summary { client_id, ledger, fetched_at: body.fetched_at, failure })
+        });
+        Ok((summaries.collect(), next))
     }
 
     /// The versions that are kept, newest first.
@@ -226,20 +311,27 @@ impl Documents {
             if now < due_at || shared.backing_off(now).is_some() || shared.held(now).is_some() {
                 continue;
             }
-            let request = FetchRequest { url: url.url().clone(), kind: FetchKind::Document };
-            let found = self.copies.get(&request, Want::Since(now), judge(url, policy)).await;
-            let outcome = match found {
-                Ok(_) => Ok(()),
-                Err(reason) => match NoDocument::from(reason) {
-                    NoDocument::Store(error) => return Err(error),
-                    reason => Err(reason),
-                },
+            let outcome = match self.refresh(url, policy).await {
+                Err(NoDocument::Store(error)) => return Err(error),
+                outcome => outcome,
             };
-            self.look_again(url).await;
             refreshed.push(Refreshed { client_id: url.as_str().to_owned(), outcome });
         }
         Ok(refreshed)
     }
+}
+
+/// One document, in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its URL.
+    pub client_id: String,
+    /// Which version is in force, and why.
+    pub ledger: Ledger,
+    /// When it was last fetched.
+    pub fetched_at: Timestamp,
+    /// Why the latest fetch failed, if it did.
+    pub failure: Option<StoredFailure>,
 }
 
 /// One renewal.

@@ -22,6 +22,10 @@ use crate::random::RandomError;
 /// assertion with an invented `kid` costs its sender nothing.
 pub const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(60);
 
+/// For how long a process works with its copy before it looks at the shared one again: the bound on how
+/// late it honours that an administrator had the keys fetched anew.
+pub const MEMORY_STALENESS: Duration = Duration::from_secs(60);
+
 /// Key sets that one process keeps in memory.
 const MEMORY_KEY_SETS_MAX: u64 = 200;
 
@@ -61,6 +65,7 @@ struct KeySet {
     keys: PublicJwks,
     fetched_at: Timestamp,
     fresh_until: Timestamp,
+    look_again_at: Timestamp,
 }
 
 /// Finds clients' public keys.
@@ -111,8 +116,24 @@ impl ClientKeySets {
         let key = CopyKey { kind: FetchKind::Keys, url: url.as_str() };
         let shared: Shared<()> = self.copies.store.read(key).await?;
         let body = shared.body.ok_or(NoKeys::None)?;
-        let set = read(&body).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+        let set =
+            read(&body, self.copies.clock.now()).map_err(|error| NoKeys::Unusable(error.to_string()))?;
         Ok(set.keys)
+    }
+
+    /// Fetches the key set behind the `jwks_uri` in `metadata` now, whatever is known of it: an administrator
+    /// asks. Keys inside the metadata came with it.
+    ///
+    /// # Errors
+    /// [`NoKeys`]; what was known before stays.
+    pub async fn refresh(&self, metadata: &ClientMetadata) -> Result<(), NoKeys> {
+        let ClientKeys::Uri(uri) = &metadata.keys else { return Ok(()) };
+        let url = Url::parse(uri).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+        let request = FetchRequest { url, kind: FetchKind::Keys };
+        let want = Want::Since(self.copies.clock.now());
+        let found = self.copies.get::<(), KeySetError, _>(&request, want, judge).await;
+        self.memory.invalidate(request.url.as_str()).await;
+        found.map(drop).map_err(no_keys)
     }
 
     async fn behind(&self, uri: &str, kid: Option<&str>) -> Result<PublicJwks, NoKeys> {
@@ -121,12 +142,12 @@ impl ClientKeySets {
         let now = self.copies.clock.now();
         let wanted = |set: &KeySet| now < set.fresh_until && kid.is_none_or(|kid| holds(&set.keys, kid));
         let remembered = self.memory.get(key).await;
-        if let Some(set) = remembered.as_ref().filter(|set| wanted(set)) {
+        if let Some(set) = remembered.as_ref().filter(|set| wanted(set) && now < set.look_again_at) {
             return Ok(set.keys.clone());
         }
         // Another instance may know more, or may have tried just now.
         let shared: Shared<()> = self.copies.store.read(CopyKey { kind: FetchKind::Keys, url: key }).await?;
-        let known = shared.body.as_ref().and_then(|body| read(body).ok()).map(Arc::new);
+        let known = shared.body.as_ref().and_then(|body| read(body, now).ok()).map(Arc::new);
         let want = match &known {
             Some(set) if wanted(set) => return Ok(self.remember(key, Arc::clone(set)).await),
             // Fresh, but without the key: somebody may have rotated.
@@ -143,7 +164,7 @@ impl ClientKeySets {
         let found = self.copies.get::<(), KeySetError, _>(&request, want, judge).await;
         match found {
             Ok(found) => {
-                let set = read(&found.body).map_err(|error| NoKeys::Unusable(error.to_string()))?;
+                let set = read(&found.body, now).map_err(|error| NoKeys::Unusable(error.to_string()))?;
                 Ok(self.remember(key, Arc::new(set)).await)
             }
             Err(reason) => Err(no_keys(reason)),
@@ -181,9 +202,10 @@ fn parse(body: &[u8]) -> Result<PublicJwks, KeySetError> {
     Ok(PublicJwks::try_from(Value::Object(members))?)
 }
 
-fn read(body: &StoredBody) -> Result<KeySet, KeySetError> {
+fn read(body: &StoredBody, now: Timestamp) -> Result<KeySet, KeySetError> {
     let keys = parse(body.text.as_bytes())?;
-    Ok(KeySet { keys, fetched_at: body.fetched_at, fresh_until: body.fresh_until })
+    let look_again_at = now.plus(MEMORY_STALENESS);
+    Ok(KeySet { keys, fetched_at: body.fetched_at, fresh_until: body.fresh_until, look_again_at })
 }
 
 fn holds(keys: &PublicJwks, kid: &str) -> bool {

@@ -24,6 +24,17 @@ pub enum Standing {
     Pinned,
 }
 
+impl Standing {
+    /// The name in storage and queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Held => "held",
+            Self::Pinned => "pinned",
+        }
+    }
+}
+
 /// One version of a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,6 +28,16 @@ pub enum ClientIdError {
     Character,
 }
 
+/// What the identifiers of clients begin with that registered themselves.
+pub const DYNAMIC_PREFIX: &str = "dyn~";
+
+/// An identifier that an administrator cannot give to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a client_id is an https URL, or uses only A-Z a-z 0-9 . _ ~ - and does not begin with {DYNAMIC_PREFIX}"
+)]
+pub struct NotIssuable;
+
 /// A client identifier (`client_id`, RFC 6749 §2.2), spelled exactly as received.
 ///
 /// Equality is that of the bytes: no case folding, no port elision, no slash or percent normalization
@@ -52,6 +62,24 @@ impl ClientId {
             return Err(ClientIdError::Character);
         }
         Ok(Self(received.to_owned()))
+    }
+
+    /// Whether the identifier is a URL, which says who the client is by itself.
+    pub fn is_url(&self) -> bool {
+        self.0.starts_with(SCHEME)
+    }
+
+    /// Refuses what an administrator cannot give to a client as its identifier: neither a URL, which its host
+    /// gives, nor one that could be confused with a client that registered itself.
+    ///
+    /// # Errors
+    /// [`NotIssuable`].
+    pub fn check_issuable(&self) -> Result<(), NotIssuable> {
+        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        if self.0.starts_with(DYNAMIC_PREFIX) || !self.0.bytes().all(is_unreserved) {
+            return Err(NotIssuable);
+        }
+        Ok(())
     }
 
     /// The identifier as received.

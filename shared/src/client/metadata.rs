@@ -264,6 +264,11 @@ pub enum ClientKeys {
 }
 
 impl ClientKeys {
+    /// Whether they are behind a URL.
+    pub const fn is_remote(&self) -> bool {
+        matches!(self, Self::Uri(_))
+    }
+
     /// Whether there are no keys.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)

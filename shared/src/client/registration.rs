@@ -82,6 +82,14 @@ impl Registration {
         }
     }
 
+    /// Voids every secret at once, stored and derived ones; `fresh` takes the place of stored ones. For a
+    /// secret that may be known to others: nothing of before goes on working.
+    pub fn rotate(&mut self, fresh: Option<SecretDigest>) {
+        self.secrets.clear();
+        self.secrets.extend(fresh);
+        self.epoch = self.epoch.saturating_add(1);
+    }
+
     /// Whether it has ended. DynamoDB's TTL may be days late (invariant 12).
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.ends_at.is_some_and(|ends_at| now >= ends_at)

@@ -51,7 +51,9 @@ pub struct GuardSettings {
     pub deadline: Duration,
     /// Loopback names of the developer's own machine (FET-11). Empty wherever the program is deployed.
     pub development: Vec<DevelopmentHost>,
-    /// Roots trusted besides the public ones. Empty wherever the program is deployed.
+    /// Roots trusted besides the public ones, for the `development` names alone: whoever lets a root of their
+    /// own be trusted for a test host has not agreed to it speaking for every host there is. Empty wherever
+    /// the program is deployed.
     pub development_roots: Vec<CertificateDer<'static>>,
 }
 
@@ -83,6 +85,7 @@ pub enum GuardError {
 pub struct GuardedFetcher {
     settings: GuardSettings,
     tls: ClientConfig,
+    development_tls: ClientConfig,
     user_agent: HeaderValue,
     resolver: Arc<dyn Resolve>,
     clock: Arc<dyn Clock>,
@@ -98,10 +101,11 @@ impl GuardedFetcher {
         resolver: Arc<dyn Resolve>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, GuardError> {
-        let tls = tls_config(&settings.development_roots)?;
+        let tls = tls_config(&[])?;
+        let development_tls = tls_config(&settings.development_roots)?;
         let user_agent = format!("Nameplate/{} (+{})", env!("CARGO_PKG_VERSION"), settings.issuer);
         let user_agent = HeaderValue::try_from(user_agent).map_err(|_| GuardError::UserAgent)?;
-        Ok(Self { settings, tls, user_agent, resolver, clock })
+        Ok(Self { settings, tls, development_tls, user_agent, resolver, clock })
     }
 
     async fn fetch_unhurried(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
@@ -156,7 +160,7 @@ impl GuardedFetcher {
         checked: &[SocketAddr],
         requested_at: Timestamp,
     ) -> Result<Fetched, FetchError> {
-        let client = self.client(target.host, checked)?;
+        let client = self.client(target, checked)?;
         let sent = client.get(request.url.clone()).headers(self.request_headers(request.kind)).send().await;
         let response = sent.map_err(|error| connection_error(&error))?;
         let peer = response.remote_addr().filter(|peer| checked.contains(peer)).ok_or(FetchError::Peer)?;
@@ -169,9 +173,10 @@ impl GuardedFetcher {
 
     /// A client for this one fetch: it knows the checked addresses of this one host and has no other way to
     /// find any, keeps no connection, and leaves nothing behind for the next.
-    fn client(&self, host: &str, checked: &[SocketAddr]) -> Result<Client, FetchError> {
+    fn client(&self, target: &Target<'_>, checked: &[SocketAddr]) -> Result<Client, FetchError> {
+        let tls = if target.development.is_some() { &self.development_tls } else { &self.tls };
         Client::builder()
-            .tls_backend_preconfigured(self.tls.clone())
+            .tls_backend_preconfigured(tls.clone())
             .https_only(true)
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -182,7 +187,7 @@ impl GuardedFetcher {
             .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT_MAX)
             .dns_resolver(NoResolver)
-            .resolve_to_addrs(host, checked)
+            .resolve_to_addrs(target.host, checked)
             .build()
             .map_err(|_| FetchError::Guard)
     }
@@ -223,9 +228,10 @@ impl reqwest::dns::Resolve for NoResolver {
     }
 }
 
-fn tls_config(development_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+/// TLS that trusts the public roots and `more`.
+fn tls_config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for root in development_roots {
+    for root in more {
         roots.add(root.clone())?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

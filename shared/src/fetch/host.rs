@@ -113,6 +113,9 @@ pub enum DevelopmentHostError {
     /// A name that somebody on the internet could own.
     #[error("a development host must lie under .test, .example, .invalid, or .localhost")]
     NotReserved,
+    /// A suffix alone: not a name under it.
+    #[error("a development host must be a name below .test, .example, .invalid, or .localhost")]
+    Bare,
     /// Port 0 cannot be connected to.
     #[error("a development host needs a port")]
     Port,
@@ -138,6 +141,10 @@ impl DevelopmentHost {
     /// # Errors
     /// [`DevelopmentHostError`] unless `host` is a reserved name and `address` is loopback.
     pub fn new(host: &str, port: u16, address: IpAddr) -> Result<Self, DevelopmentHostError> {
+        // `localhost` is what every other program on this machine is called too.
+        if DEVELOPMENT_SUFFIXES.contains(&host) {
+            return Err(DevelopmentHostError::Bare);
+        }
         match check_name(host) {
             Ok(()) | Err(HostError::SpecialUse) => {}
             Err(error) => return Err(error.into()),
@@ -250,6 +257,8 @@ mod tests {
         let refused = [
             ("client.example.com", 443, loopback, DevelopmentHostError::NotReserved),
             ("nottest", 443, loopback, DevelopmentHostError::Host(HostError::SingleLabel)),
+            ("localhost", 443, loopback, DevelopmentHostError::Bare),
+            ("test", 443, loopback, DevelopmentHostError::Bare),
             ("client.test", 0, loopback, DevelopmentHostError::Port),
             ("client.test", 443, IpAddr::from([10, 0, 0, 1]), DevelopmentHostError::NotLoopback),
             ("127.0.0.1", 443, loopback, DevelopmentHostError::Host(HostError::AddressLiteral)),

@@ -39,6 +39,15 @@ pub enum FetchKind {
 }
 
 impl FetchKind {
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Keys => "keys",
+            Self::Logo => "logo",
+        }
+    }
+
     /// Most bytes of the body.
     pub const fn body_bytes_max(self) -> usize {
         match self {
@@ -120,6 +129,17 @@ pub enum FailureKind {
     Deterministic,
     /// The host says that there is nothing (any more): the publisher's way to withdraw.
     Gone,
+}
+
+impl FailureKind {
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Deterministic => "deterministic",
+            Self::Gone => "gone",
+        }
+    }
 }
 
 /// Why nothing was fetched. One variant per refusal; the text names neither URL nor body (FET-20).

@@ -9,6 +9,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{error, info};
 
+use crate::metrics;
+use crate::tool::Tool;
+
 /// What a handler has to say about the request it answered; carried as an extension of the response.
 #[derive(Clone, Debug, Default)]
 pub struct Note {
@@ -20,6 +23,8 @@ pub struct Note {
     pub reference: Option<String>,
     /// The client identifier as presented.
     pub client_id: Option<String>,
+    /// The tool, as it is counted.
+    pub tool: Option<String>,
 }
 
 impl Note {
@@ -39,6 +44,14 @@ impl Note {
     #[must_use]
     pub fn client(mut self, client_id: &str) -> Self {
         self.client_id = Some(client_id.to_owned());
+        self
+    }
+
+    /// Counts the request for `tool`, among the ungoverned ones unless an administrator has decided about it.
+    #[must_use]
+    pub fn tool(mut self, tool: &Tool) -> Self {
+        let label = if tool.is_governed() { tool.id.as_str() } else { metrics::UNGOVERNED };
+        self.tool = Some(label.to_owned());
         self
     }
 
@@ -73,6 +86,10 @@ pub async fn request(request: Request, next: Next) -> Response {
     let route = response.extensions().get::<MatchedRoute>().map_or("", |route| route.0.as_str());
     let note = response.extensions().get::<Note>();
     let outcome = note.map_or("answered", |note| note.outcome);
+    metrics::answered(outcome);
+    if let Some(tool) = note.and_then(|note| note.tool.as_deref()) {
+        metrics::answered_for(tool, outcome);
+    }
     let reason = note.and_then(|note| note.reason.as_deref());
     let reference = note.and_then(|note| note.reference.as_deref());
     let client_id = note.and_then(|note| note.client_id.as_deref());

@@ -1,5 +1,9 @@
 //! What the types of a policy document cannot say.
 
+use aws_lc_rs::digest::SHA256_OUTPUT_LEN;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::Policy;
 use super::error::{PolicyError, PolicyFault};
 use super::host_pattern::HostPattern;
@@ -67,6 +71,13 @@ impl Policy {
             known.push(id);
             for (position, scope) in resource.scopes.iter().enumerate() {
                 check_scope(&here.member("scopes").element(position).member("name"), &scope.name)?;
+            }
+            for (position, digest) in resource.introspection_secrets.iter().enumerate() {
+                // The fault does not quote it: it may be the secret.
+                if !is_sha256(digest) {
+                    let place = here.member("introspection_secrets").element(position);
+                    return Err(PolicyError::at(place, PolicyFault::SecretDigest));
+                }
             }
             for (position, name) in resource.default_scopes.iter().flatten().enumerate() {
                 if !resource.has_scope(name) {
@@ -211,6 +222,11 @@ fn refuse_spanning(list: &Place, patterns: &[HostPattern]) -> Checked {
         }
         None => Ok(()),
     }
+}
+
+/// Whether `text` is the one spelling of 32 bytes in base64url: what is compared with must be exactly that.
+fn is_sha256(text: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == SHA256_OUTPUT_LEN)
 }
 
 fn check_scope(place: &Place, name: &str) -> Checked {

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::change::ChangePolicy;
 use super::host_pattern::HostPattern;
+use crate::client::id::UrlRules;
+use crate::fetch::host::DevelopmentHost;
+use crate::oauth::Issuer;
+use crate::tool::Status;
 
 /// What happens when somebody comes with a metadata document that no administrator has dealt with (GOV-06).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,9 @@ pub struct DocumentPolicy {
     pub withdrawal_sightings: u32,
     /// The least time between the first and the last of these.
     pub withdrawal_seconds: u64,
+    /// Whether people who use a tool go on with it after its withdrawal: it gets nobody new in either way, but
+    /// refresh and introspection honour the grants there are, until an administrator disables the tool.
+    pub refresh_after_withdrawal: bool,
     /// Whose logo is shown (DOC-43).
     pub logos: Logos,
 }
@@ -65,6 +72,7 @@ impl Default for DocumentPolicy {
             last_good_seconds: 7 * 86_400,
             withdrawal_sightings: 3,
             withdrawal_seconds: 86_400,
+            refresh_after_withdrawal: false,
             logos: Logos::Approved,
         }
     }
@@ -108,6 +116,24 @@ pub enum DocumentRefusal {
 }
 
 impl DocumentPolicy {
+    /// Which URLs may name a metadata document at the server `issuer`; `development` lists names that stand
+    /// outside the host rules, and a deployment has none.
+    pub fn url_rules(&self, issuer: &Issuer, development: &[DevelopmentHost]) -> UrlRules {
+        let mut ports = UrlRules::default().ports;
+        ports.extend_from_slice(&self.ports);
+        UrlRules {
+            ports,
+            query: self.allow_query,
+            forbidden: vec![issuer.as_str().to_owned()],
+            development: development.to_vec(),
+        }
+    }
+
+    /// The statuses of a tool in which its grants go on. New ones need an enabled tool.
+    pub fn continuing(&self) -> &'static [Status] {
+        if self.refresh_after_withdrawal { &[Status::Enabled, Status::Withdrawn] } else { &[Status::Enabled] }
+    }
+
     /// Decides about a document on `host` that no administrator has dealt with. Deny comes first.
     pub fn decide(&self, host: &str) -> DocumentDecision {
         let listed = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.matches(host));

@@ -72,6 +72,10 @@ pub enum PolicyFault {
     /// The same resource twice, or two that a request could not tell apart.
     #[error("resource {0} is listed twice")]
     ResourceTwice(String),
+    /// A digest of an introspection secret that can be none: nothing would ever match it, or the secret itself
+    /// stands in its place.
+    #[error("must be the SHA-256 digest of the secret, in base64url without padding: 43 characters")]
+    SecretDigest,
     /// A scope name is not acceptable.
     #[error("scope {0:?}: {1}")]
     Scope(String, ScopeError),

@@ -54,6 +54,23 @@ fn what_is_wrong_is_named_with_its_line() {
             3,
             "default scope",
         ),
+        (
+            "{\"resources\": [{\"resource\": \"https://x.example\",\n\"introspection_secrets\": [\"letmein\"]}]}",
+            2,
+            "resources[0].introspection_secrets[0]: must be the SHA-256 digest",
+        ),
+        (
+            // Padded, and so never equal to what is computed.
+            "{\"resources\": [{\"resource\": \"https://x.example\", \"introspection_secrets\": [\n\"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=\"]}]}",
+            2,
+            "43 characters",
+        ),
+        (
+            // In hexadecimal.
+            "{\"resources\": [{\"resource\": \"https://x.example\", \"introspection_secrets\": [\n\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]}]}",
+            2,
+            "43 characters",
+        ),
         ("{\"lifetimes\": {\n\"code_seconds\": 601}}", 2, "between 10 and 600"),
         ("{\n\"cache\": {\"floor_seconds\": 7200}}", 2, "rise"),
         ("{\"metadata_documents\": {\n\"mode\": \"ajar\"}}", 2, "ajar"),

@@ -11,11 +11,13 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::coding::Coding;
 use crate::fetch::host::{DevelopmentHost, DevelopmentHostError};
 
 /// Most bytes of a request's head; a test that sends more has a bug.
@@ -40,8 +42,17 @@ pub enum Answer {
     EndlessBody,
     /// The status line, then headers as fast as they are read, without end.
     EndlessHead,
+    /// One whole response, its body in eight parts with a tick before each: slow, and nothing wrong with it.
+    Slow {
+        /// What is answered in the end.
+        response: Response,
+        /// The tick.
+        every: Duration,
+    },
     /// A 200 that promises more body than it sends before the connection closes.
     BreakOff(Response),
+    /// A 200 whose connection is reset in the middle of the body (TCP RST).
+    Reset(Response),
     /// Bytes that are no HTTP.
     Raw(Vec<u8>),
     /// The request is read and never answered.
@@ -189,6 +200,11 @@ impl MetadataHost {
         CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).into_iter().collect()
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.host
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -257,7 +273,7 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> io::
     write_answer(&mut stream, answer.unwrap_or(Answer::Whole(Response::status(404)))).await
 }
 
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+async fn read_head(stream: &mut TlsStream<TcpStream>) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() > REQUEST_HEAD_MAX {
@@ -268,7 +284,7 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> 
     String::from_utf8(head).map_err(io::Error::other)
 }
 
-async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) -> io::Result<()> {
+async fn write_answer(stream: &mut TlsStream<TcpStream>, answer: Answer) -> io::Result<()> {
     match answer {
         Answer::Whole(response) => {
             stream.write_all(&response.head(Some(response.body.len()))).await?;
@@ -291,10 +307,27 @@ async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) ->
             stream.write_all(b"HTTP/1.1 200 X\r\n").await?;
             repeat(stream, b"X-More: and more\r\n").await
         }
+        Answer::Slow { response, every } => {
+            stream.write_all(&response.head(Some(response.body.len()))).await?;
+            let mut ticks = tokio::time::interval(every);
+            for part in response.body.chunks(response.body.len().div_ceil(8).max(1)) {
+                ticks.tick().await;
+                stream.write_all(part).await?;
+                stream.flush().await?;
+            }
+            stream.shutdown().await
+        }
         Answer::BreakOff(response) => {
             stream.write_all(&response.head(Some(response.body.len() + 1))).await?;
             stream.write_all(&response.body).await?;
             stream.flush().await
+        }
+        Answer::Reset(response) => {
+            stream.write_all(&response.head(Some(response.body.len() * 2))).await?;
+            stream.write_all(&response.body).await?;
+            stream.flush().await?;
+            // Closing now sends a reset instead of an end, and TLS gets no chance to say goodbye.
+            stream.get_ref().0.set_zero_linger()
         }
         Answer::Raw(bytes) => {
             stream.write_all(&bytes).await?;
@@ -314,7 +347,11 @@ async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) ->
 pub fn misbehaviours(client_id: &str, good: &str) -> Vec<(&'static str, Answer)> {
     const TICK: Duration = Duration::from_millis(20);
     let json = |body: Vec<u8>| Answer::from(Response::json(body));
-    let coded = |coding| Answer::from(Response::json(good).header("Content-Encoding", coding));
+    let coded = |coding: Coding, body: Vec<u8>| {
+        Answer::from(Response::json(body).header("Content-Encoding", coding.name()))
+    };
+    let packed = |coding: Coding| coded(coding, coding.pack(good.as_bytes()));
+    let bomb = |coding: Coding| coded(coding, coding.bomb(good.as_bytes()));
     let status = |status| {
         Answer::from(
             Response { status, ..Response::json(good) }.header("Location", "https://elsewhere.test/c"),
@@ -334,9 +371,12 @@ pub fn misbehaviours(client_id: &str, good: &str) -> Vec<(&'static str, Answer)>
         ("endless headers", Answer::EndlessHead),
         ("silence", Answer::Silence),
         ("oversized", json(format!("{good}{}", " ".repeat(64 * 1024)).into_bytes())),
-        ("gzip", coded("gzip")),
-        ("br", coded("br")),
-        ("zstd", coded("zstd")),
+        ("gzip", packed(Coding::Gzip)),
+        ("br", packed(Coding::Brotli)),
+        ("zstd", packed(Coding::Zstd)),
+        ("gzip bomb", bomb(Coding::Gzip)),
+        ("br bomb", bomb(Coding::Brotli)),
+        ("zstd bomb", bomb(Coding::Zstd)),
         ("301", status(301)),
         ("302", status(302)),
         ("307", status(307)),
@@ -356,11 +396,12 @@ pub fn misbehaviours(client_id: &str, good: &str) -> Vec<(&'static str, Answer)>
         ("deep nesting", json(nested.into_bytes())),
         ("wrong client_id", json(other_id.into_bytes())),
         ("broken off", Answer::BreakOff(Response::json(good))),
+        ("reset", Answer::Reset(Response::json(good))),
         ("no HTTP", Answer::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())),
     ]
 }
 
-async fn drip(stream: &mut (impl AsyncWrite + Unpin), every: Duration) -> io::Result<()> {
+async fn drip(stream: &mut TlsStream<TcpStream>, every: Duration) -> io::Result<()> {
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
@@ -369,7 +410,7 @@ async fn drip(stream: &mut (impl AsyncWrite + Unpin), every: Duration) -> io::Re
     }
 }
 
-async fn repeat(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+async fn repeat(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<()> {
     loop {
         stream.write_all(bytes).await?;
     }
@@ -404,4 +445,43 @@ fn tls(host: &str, certificate: ServerCertificate) -> io::Result<(String, Server
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(io::Error::other)?;
     Ok((ca_certificate.pem(), config))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    /// How reading `/c` ends for a client that reads all there is.
+    async fn end_of(answer: Answer) -> io::Result<Vec<u8>> {
+        let host = MetadataHost::start("client.test").await.unwrap();
+        host.set("/c", answer);
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(host.roots());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(host.address()).await.unwrap();
+        let name = ServerName::try_from("client.test").unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        stream.write_all(b"GET /c HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut body = Vec::new();
+        stream.read_to_end(&mut body).await.map(|_| body)
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_one_and_a_break_off_is_none() {
+        let response = || Response::json("{\"half\": ");
+        let reset = end_of(Answer::Reset(response())).await.unwrap_err();
+        assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
+        let broken_off = end_of(Answer::BreakOff(response())).await.unwrap_err();
+        assert_eq!(broken_off.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(end_of(response().into()).await.unwrap().ends_with(b"{\"half\": "));
+    }
 }

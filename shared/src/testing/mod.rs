@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod clock;
+pub mod coding;
 pub mod fetcher;
 pub mod metadata_host;
 pub mod resolver;

@@ -178,6 +178,11 @@ pub struct Tool {
 }
 
 impl Tool {
+    /// Whether an administrator has decided about it: the governed set, apart from what came in by itself.
+    pub fn is_governed(&self) -> bool {
+        self.reviewed.is_some() || self.introduced.mechanism == Mechanism::PreRegistered
+    }
+
     /// A tool as it comes in.
     pub fn new(id: ToolId, name: Option<String>, status: Status, introduced: Introduced) -> Self {
         Self {

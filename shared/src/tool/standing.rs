@@ -10,19 +10,25 @@ pub enum NotHonoured {
     #[error("the tool {0} has no record")]
     ToolGone(ToolId),
     /// The tool is not enabled.
-    #[error("the tool {0} is {1}")]
-    ToolStatus(ToolId, &'static str),
+    #[error("the tool {0} is {status}", status = .1.as_str())]
+    ToolStatus(ToolId, Status),
     /// The tool's grants were ended after this one was approved.
     #[error("the grants of tool {0} were revoked")]
     EpochRaised(ToolId),
 }
 
 /// Checks a grant of `tool` that was approved at `epoch` against the tool's records: its own first, then,
-/// if it was merged, the ones it has become part of, in order. Anything missing or unexpected refuses.
+/// if it was merged, the ones it has become part of, in order. The last one must have one of the `good`
+/// statuses. Anything missing or unexpected refuses.
 ///
 /// # Errors
 /// [`NotHonoured`] with the record that says no.
-pub fn check_standing(tool: &ToolId, epoch: u32, records: &[Tool]) -> Result<(), NotHonoured> {
+pub fn check_standing(
+    tool: &ToolId,
+    epoch: u32,
+    records: &[Tool],
+    good: &[Status],
+) -> Result<(), NotHonoured> {
     let (mut wanted, mut expected) = (tool.clone(), epoch);
     for record in records {
         if record.id != wanted || record.forgotten {
@@ -33,8 +39,8 @@ pub fn check_standing(tool: &ToolId, epoch: u32, records: &[Tool]) -> Result<(),
         }
         match &record.merged {
             Some(merged) => (wanted, expected) = (merged.into.clone(), merged.epoch),
-            None if record.status == Status::Enabled => return Ok(()),
-            None => return Err(NotHonoured::ToolStatus(wanted, record.status.as_str())),
+            None if good.contains(&record.status) => return Ok(()),
+            None => return Err(NotHonoured::ToolStatus(wanted, record.status)),
         }
     }
     Err(NotHonoured::ToolGone(wanted))
@@ -46,6 +52,8 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::tool::Mechanism;
     use crate::tool::{Introduced, Merged};
+
+    const ENABLED: &[Status] = &[Status::Enabled];
 
     fn id(name: &str) -> ToolId {
         ToolId::parse(name).unwrap()
@@ -66,29 +74,29 @@ mod tests {
     /// Invariant 4: only an enabled tool in its own epoch stands.
     #[test]
     fn status_and_epoch_decide() {
-        let check = |status, epoch| check_standing(&id("a"), 3, &[tool("a", status, epoch, None)]);
+        let check = |status, epoch| check_standing(&id("a"), 3, &[tool("a", status, epoch, None)], ENABLED);
         assert_eq!(check(Status::Enabled, 3), Ok(()));
         assert_eq!(check(Status::Enabled, 4), Err(NotHonoured::EpochRaised(id("a"))));
         for status in [Status::Pending, Status::Disabled, Status::Withdrawn] {
-            assert_eq!(check(status, 3), Err(NotHonoured::ToolStatus(id("a"), status.as_str())));
+            assert_eq!(check(status, 3), Err(NotHonoured::ToolStatus(id("a"), status)));
         }
     }
 
     /// FM027: what is missing refuses.
     #[test]
     fn a_missing_or_forgotten_record_refuses() {
-        assert_eq!(check_standing(&id("a"), 0, &[]), Err(NotHonoured::ToolGone(id("a"))));
+        assert_eq!(check_standing(&id("a"), 0, &[], ENABLED), Err(NotHonoured::ToolGone(id("a"))));
         let mut forgotten = tool("a", Status::Enabled, 0, None);
         forgotten.forgotten = true;
-        assert!(check_standing(&id("a"), 0, &[forgotten]).is_err());
-        assert!(check_standing(&id("a"), 0, &[tool("b", Status::Enabled, 0, None)]).is_err());
+        assert!(check_standing(&id("a"), 0, &[forgotten], ENABLED).is_err());
+        assert!(check_standing(&id("a"), 0, &[tool("b", Status::Enabled, 0, None)], ENABLED).is_err());
     }
 
     /// A merged tool's grants go on under the tool it became part of, until that one's are revoked.
     #[test]
     fn a_merge_carries_grants_over() {
         let merged = tool("a", Status::Disabled, 1, Some(("b", 7)));
-        let check = |records: &[Tool]| check_standing(&id("a"), 1, records);
+        let check = |records: &[Tool]| check_standing(&id("a"), 1, records, ENABLED);
         assert_eq!(check(&[merged.clone(), tool("b", Status::Enabled, 7, None)]), Ok(()));
         assert!(check(&[merged.clone(), tool("b", Status::Enabled, 8, None)]).is_err());
         assert!(check(&[merged.clone(), tool("b", Status::Disabled, 7, None)]).is_err());

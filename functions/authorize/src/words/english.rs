@@ -144,9 +144,14 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
             "There is no such page",
             "The address is not one of ours. If a link led you here, tell the people who made it.",
         ),
-        Message::TooMany => {
-            ("Too many attempts", "Somebody is asking for this very often. Wait a minute, then try again.")
-        }
+        Message::TooMany => (
+            "Too many attempts",
+            "Too many addresses of this web site were tried, and none led to an application. Wait a minute, then try again.",
+        ),
+        Message::Crowded => (
+            "Many are asking at this moment",
+            "So many people are opening applications that there was no room for you in time. Try again in a few seconds.",
+        ),
         Message::Denied => (
             "You said no",
             "Nothing was allowed, and the application has not been told who you are. You can close this page.",

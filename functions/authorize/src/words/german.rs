@@ -147,7 +147,11 @@ pub(super) const fn message(message: Message) -> (&'static str, &'static str) {
         ),
         Message::TooMany => (
             "Zu viele Versuche",
-            "Jemand fragt sehr oft danach. Warten Sie eine Minute, und versuchen Sie es dann noch einmal.",
+            "Zu viele Adressen dieser Website wurden versucht, und keine führte zu einer Anwendung. Warten Sie eine Minute, und versuchen Sie es dann noch einmal.",
+        ),
+        Message::Crowded => (
+            "Gerade fragen sehr viele",
+            "So viele Menschen öffnen Anwendungen, dass für Sie nicht rechtzeitig Platz war. Versuchen Sie es in ein paar Sekunden noch einmal.",
         ),
         Message::Denied => (
             "Sie haben abgelehnt",

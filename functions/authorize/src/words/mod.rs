@@ -152,13 +152,14 @@ pub(crate) enum Message {
     Ours,
     NotFound,
     TooMany,
+    Crowded,
     Denied,
     SignedOut,
 }
 
 #[cfg(test)]
 impl Message {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::RequestBroken,
         Self::FlowGone,
         Self::NobodySignedIn,
@@ -181,6 +182,7 @@ impl Message {
         Self::Ours,
         Self::NotFound,
         Self::TooMany,
+        Self::Crowded,
         Self::Denied,
         Self::SignedOut,
     ];

@@ -3,6 +3,7 @@ use rustls::pki_types::pem::PemObject;
 use super::*;
 use crate::fetch::DOCUMENT_BYTES_MAX;
 use crate::fetch::FailureKind;
+use crate::testing::coding::Coding;
 use crate::testing::metadata_host::{Answer, MetadataHost, Response as HostResponse, ServerCertificate};
 use crate::testing::resolver::ScriptedResolver;
 
@@ -192,6 +193,13 @@ async fn a_compressed_answer_is_refused_unread() {
         let response = HostResponse::json("\u{1f}").header("Content-Encoding", coding);
         assert_eq!(fetch(response).await, Err(FetchError::ContentEncoding), "{coding}");
     }
+    for coding in Coding::ALL {
+        for body in [coding.pack(b"{}"), coding.bomb(b"{}")] {
+            assert!(body.len() < DOCUMENT_BYTES_MAX, "refused for its coding, not for its size");
+            let response = HostResponse::json(body).header("Content-Encoding", coding.name());
+            assert_eq!(fetch(response).await, Err(FetchError::ContentEncoding), "{coding:?}");
+        }
+    }
     assert!(fetch(HostResponse::json("{}").header("Content-Encoding", "Identity")).await.is_ok());
 }
 
@@ -233,6 +241,7 @@ async fn a_slow_host_meets_the_one_deadline() {
 async fn a_broken_answer_is_a_transient_failure() {
     for broken in [
         Answer::BreakOff(HostResponse::json("{\"a\": ")),
+        Answer::Reset(HostResponse::json("{\"a\": ")),
         Answer::Raw(Vec::new()),
         Answer::Raw(b"SSH-2.0-x\r\n".to_vec()),
         Answer::Raw(b"HTTP/1.1 200 X\r\nContent-Type: appl".to_vec()),
@@ -275,6 +284,30 @@ async fn a_certificate_that_does_not_prove_the_host_is_refused() {
     let settings = GuardSettings { development_roots: Vec::new(), ..settings_for(&host, PATIENT) };
     let (fetcher, _) = guard(settings, ScriptedResolver::default());
     assert_eq!(fetcher.fetch(&document(&host.url("/c"))).await, Err(FetchError::Certificate));
+}
+
+/// FET-09, FET-11: a root of one's own speaks for the development names and for nobody else, even where
+/// somebody else's host is at the other end.
+#[tokio::test]
+async fn a_root_for_development_names_is_no_root_for_the_world() {
+    let public = "app.example.com";
+    let host = MetadataHost::start(public).await.unwrap();
+    host.set("/c", HostResponse::json("{}"));
+    let development = vec![DevelopmentHost::new(HOST, 8443, IpAddr::from([127, 0, 0, 1])).unwrap()];
+    let settings = GuardSettings {
+        deadline: PATIENT,
+        development,
+        development_roots: host.roots(),
+        ports: vec![host.address().port()],
+        ..GuardSettings::new("https://as.example")
+    };
+    let (fetcher, _) = guard(settings, ScriptedResolver::default());
+    let request = document(&host.url("/c"));
+    let target = fetcher.target(&request.url).unwrap();
+    // As if the name had resolved to a public address with that certificate.
+    let refused = fetcher.exchange(&request, &target, &[host.address()], Timestamp::default()).await;
+    assert_eq!(refused, Err(FetchError::Certificate));
+    assert_eq!(host.requests(), []);
 }
 
 /// FET-10, FET-12, FET-13, F04, F05, F07: one bad address spoils the name, and nothing is dialled.
