@@ -26,6 +26,7 @@ mod policy;
 mod refresh;
 mod register;
 mod revocation;
+mod steward;
 mod tidy;
 mod token;
 mod tools;
