@@ -2,26 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
-use local::key_wrap::LocalKeyWrap;
 use serde_json::{Value, json};
 use shared::aws::table::{Permission, TABLES};
-use shared::aws::{DynamoDb, KeyStore, PolicyStore};
-use shared::oauth::Issuer;
-use shared::policy::Policy;
-use shared::random::OsRandom;
-use shared::testing::calls::Calls;
-use shared::testing::clock::TestClock;
-use tests::{Browser, CLIENT_ID, ISSUER, Request, Tokens, World, token_request};
+use tests::{Administrator, Browser, CLIENT_ID, Request, Tokens, World, form, token_request};
 
 use crate::tidy::root;
 
 /// A function: its name, its routes, its rights.
 type Function = (&'static str, &'static [(&'static str, &'static str)], &'static [Permission]);
 
-const FUNCTIONS: [Function; 5] = [
+const FUNCTIONS: [Function; 6] = [
+    ("admin", admin::ROUTES, admin::PERMISSIONS),
     ("authorize", authorize::ROUTES, authorize::PERMISSIONS),
     ("fetch", &[], fetch::PERMISSIONS),
     ("register", register::ROUTES, register::PERMISSIONS),
@@ -117,11 +110,17 @@ fn tables_and_the_wrapping_key_outlive_the_stack() {
     assert_eq!(count, TABLES.len() + 1);
 }
 
+/// Everything below `/admin/v1`, as the gateway spells it: what is no route there is refused to whoever did
+/// not sign, as everything else is.
+const ADMIN_ROUTE: &str = "/admin/v1/{proxy+}";
+
 /// Path to function, by the functions' own route tables.
 fn routes() -> BTreeMap<String, String> {
     let of = |(name, routes, _): &(&str, &'static [(&str, &str)], _)| {
         let name = (*name).to_owned();
-        routes.iter().map(move |(_, path)| ((*path).to_owned(), name.clone())).collect::<Vec<_>>()
+        let gateway =
+            |path: &str| if path.starts_with(admin::PREFIX) { ADMIN_ROUTE } else { path }.to_owned();
+        routes.iter().map(move |(_, path)| (gateway(path), name.clone())).collect::<Vec<_>>()
     };
     FUNCTIONS.iter().flat_map(of).collect()
 }
@@ -134,7 +133,9 @@ fn the_gateway_has_one_route_for_each_path_of_the_route_tables() {
         let path = route["RouteKey"].as_str().unwrap().strip_prefix("ANY ").unwrap();
         let target = route["Target"].as_str().unwrap();
         let target = target.strip_prefix("integrations/${").unwrap().strip_suffix("Integration}").unwrap();
-        assert_eq!(route["AuthorizationType"], "NONE", "{name}");
+        // AD058: nothing below it without a signature that the gateway has checked.
+        let authorization = if path == ADMIN_ROUTE { "AWS_IAM" } else { "NONE" };
+        assert_eq!(route["AuthorizationType"], authorization, "{name}");
         assert!(found.insert(path.to_owned(), target.to_owned()).is_none(), "{path} twice");
     }
     assert_eq!(found, routes());
@@ -158,7 +159,8 @@ fn the_watch_router_has_the_routes_of_the_gateway() {
         .lines()
         .map(|line| {
             let (path, function) = line.split_once(" = ").unwrap();
-            (path.trim_matches('"').to_owned(), function.trim_matches('"').to_owned())
+            // The two spell a path's rest differently.
+            (path.trim_matches('"').replace("{*proxy}", "{proxy+}"), function.trim_matches('"').to_owned())
         })
         .collect();
     assert_eq!(found, routes());
@@ -187,23 +189,19 @@ fn pairs(entries: &[(&str, &str)]) -> BTreeSet<(String, String)> {
 }
 
 /// What a function says that it does to tables, as the template names them.
-fn declared(permissions: &[Permission]) -> BTreeSet<(String, String)> {
+pub(crate) fn declared(permissions: &[Permission]) -> BTreeSet<(String, String)> {
     let of = |(table, rights): &Permission| {
-        rights.iter().map(|right| named(right.action(), table.name)).collect::<Vec<_>>()
+        rights.iter().map(|right| named(right.action(), &right.resource(table.name))).collect::<Vec<_>>()
     };
     permissions.iter().flat_map(of).collect()
 }
 
-/// A right on a table as the template names it. What a function queries is an index, which has a name of
-/// its own to IAM.
-fn named(action: &str, table: &str) -> (String, String) {
-    let index = match (action, table) {
-        ("dynamodb:Query", "grants") => Some("by_subject"),
-        _ => None,
+/// A right on a table or index as the template names it.
+fn named(action: &str, resource: &str) -> (String, String) {
+    let resource = match resource.split_once('/') {
+        None => format!("{}.Arn", resource_name(resource)),
+        Some((table, index)) => format!("${{{}.Arn}}/{index}", resource_name(table)),
     };
-    let resource = resource_name(table);
-    let resource =
-        index.map_or_else(|| format!("{resource}.Arn"), |index| format!("${{{resource}.Arn}}/index/{index}"));
     (action.to_owned(), resource)
 }
 
@@ -219,6 +217,7 @@ fn each_role_allows_what_its_function_does_and_nothing_else() {
             "authorize" | "token" => {
                 pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")])
             }
+            "admin" => pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("kms:Encrypt", "WrappingKey.Arn")]),
             "register" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
             "steward" => pairs(&[("kms:Encrypt", "WrappingKey.Arn")]),
             _ => BTreeSet::new(),
@@ -285,7 +284,7 @@ fn every_alarm_has_a_runbook() {
 }
 
 /// Rights in `used` on tables whose names begin with `prefix`, as the template names them.
-fn as_named(used: BTreeSet<(String, String)>, prefix: &str) -> BTreeSet<(String, String)> {
+pub(crate) fn as_named(used: BTreeSet<(String, String)>, prefix: &str) -> BTreeSet<(String, String)> {
     used.into_iter().map(|(action, table)| named(&action, table.strip_prefix(prefix).unwrap())).collect()
 }
 
@@ -355,108 +354,52 @@ async fn a_fetch_that_found_no_room_says_try_again_and_leaves_no_trace() {
     browser.get(&Request::default().path()).await.assert_page(200);
 }
 
-struct Steward {
-    app: steward::App,
-    clock: Arc<TestClock>,
-    calls: Calls,
-    database: local::dynamodb::DynamoDb,
-}
-
-impl Steward {
-    async fn new(initial_policy: Option<Policy>) -> Self {
-        let database = local::dynamodb::DynamoDb::start(local::dynamodb::ANY_PORT, None).await.unwrap();
-        local::table::create(database.client(), "test-").await.unwrap();
-        let calls = Calls::default();
-        let tables = DynamoDb::new(calls.count(&database.client()), "test-".to_owned());
-        let clock = Arc::new(TestClock::default());
-        let app = steward::App {
-            clock: Arc::clone(&clock) as Arc<dyn shared::clock::Clock>,
-            random: Arc::new(OsRandom),
-            keys: KeyStore::new(tables.clone(), Issuer::parse(ISSUER).unwrap()),
-            wrap: Arc::new(LocalKeyWrap::in_memory(&OsRandom).unwrap()),
-            policies: Arc::new(PolicyStore::new(tables)),
-            initial_policy,
-        };
-        Self { app, clock, calls, database }
-    }
-
-    /// What the tasks of one run changed.
-    async fn run(&self) -> Vec<(&'static str, usize)> {
-        let report = self.app.run().await;
-        assert!(report.tasks.iter().all(|task| task.failure.is_none()), "{report:?}");
-        report.tasks.iter().map(|task| (task.task, task.changed)).collect()
-    }
-}
-
-fn a_policy(name: &str) -> Policy {
-    let json = json!({"resources": [{"resource": "https://mcp.example/mcp", "name": name}]});
-    Policy::from_json(&json.to_string()).unwrap()
-}
-
+/// Invariant 11 for administrators, who reach most: merging, deleting, and replacing keys included.
 #[tokio::test]
-async fn the_steward_brings_a_new_deployment_to_life_and_has_nothing_to_do_the_second_time() {
-    let steward = Steward::new(Some(a_policy("Notes"))).await;
-    assert_eq!(steward.run().await, [("rotate_keys", 2), ("begin_policy", 1)]);
-    assert_eq!(steward.run().await, [("rotate_keys", 0), ("begin_policy", 0)]);
-    let in_force = steward.app.policies.current(steward.clock.as_ref()).await.unwrap();
-    assert_eq!((in_force.version, &in_force.policy), (1, &a_policy("Notes")));
+async fn administration_uses_the_rights_that_it_names() {
+    let world = World::new().await;
+    let instance = world.cold_instance();
+    let mut browser = Browser::signed_in(&instance, "ada").await;
+    browser.tokens().await;
+    let admin = Administrator::new(&world, &instance);
+    instance.calls.take_rights();
 
-    // A later deployment with another parameter must not undo what administrators have done since.
-    let mut later = steward.app.clone();
-    later.initial_policy = Some(a_policy("Other"));
-    assert_eq!(later.run().await.tasks[1].changed, 0);
-    assert_eq!(steward.app.policies.current(steward.clock.as_ref()).await.unwrap().policy, a_policy("Notes"));
-    steward.database.stop().await;
-}
+    let listed = admin.get("/admin/v1/tools?q=example").await.assert_status(200).json();
+    let tool = listed["tools"][0]["id"].as_str().unwrap().to_owned();
+    let grants = admin.get(&format!("/admin/v1/grants?tool={tool}")).await.assert_status(200).json();
+    let grant = &grants["grants"][0];
+    let subject = form(&[("subject", grant["subject"].as_str().unwrap())]);
+    admin.get(&format!("/admin/v1/grants?{subject}")).await.assert_status(200);
+    let revoke = format!("/admin/v1/grants/{}/revoke", grant["id"].as_str().unwrap());
+    admin.post(&revoke, json!({})).await.assert_status(200);
 
-#[tokio::test]
-async fn two_stewards_at_the_same_moment_make_one_set_of_keys_and_one_policy() {
-    let steward = Steward::new(Some(a_policy("Notes"))).await;
-    let (first, second) = tokio::join!(steward.run(), steward.run());
-    for task in 0..2 {
-        assert_eq!(first[task].1 + second[task].1, [2, 1][task], "{}", first[task].0);
+    let new = json!({"name": "Notes", "redirect_uris": ["https://notes.example/cb"],
+        "token_endpoint_auth_method": "client_secret_basic"});
+    let made = admin.post("/admin/v1/registrations", new).await.assert_status(201).json();
+    let client_id = made["registration"]["client_id"].as_str().unwrap().to_owned();
+    let into = made["registration"]["tool"].as_str().unwrap().to_owned();
+    let rotate = json!({"client_id": client_id});
+    admin.post("/admin/v1/registrations/rotate-secret", rotate).await.assert_status(200);
+    let merge = format!("/admin/v1/tools/{tool}/merge");
+    admin.post(&merge, json!({"into": into})).await.assert_status(200);
+    for decision in ["disable", "enable", "rotate", "revoke"] {
+        admin.post(&format!("/admin/v1/tools/{into}/{decision}"), json!({})).await.assert_status(200);
     }
-    assert_eq!(steward.app.keys.list(steward.clock.as_ref()).await.unwrap().len(), 2);
-    steward.database.stop().await;
-}
+    let removed = admin.delete(&format!("/admin/v1/registrations?client_id={client_id}")).await;
+    removed.assert_status(200);
+    admin.delete(&format!("/admin/v1/tools/{into}")).await.assert_status(200);
 
-/// FM034: a task that cannot be done is reported, and the others are done all the same.
-#[tokio::test]
-async fn a_task_that_fails_keeps_no_other_from_its_turn() {
-    let steward = Steward::new(Some(a_policy("Notes"))).await;
-    let mut without_kms = steward.app.clone();
-    without_kms.wrap = Arc::new(Unreachable);
-    let report = without_kms.run().await;
-    let failure = report.tasks[0].failure.as_deref().unwrap();
-    assert!(failure.contains("unavailable"), "{failure}");
-    assert_eq!((report.tasks[1].changed, &report.tasks[1].failure), (1, &None));
-    assert_eq!(steward.run().await, [("rotate_keys", 2), ("begin_policy", 0)], "it goes on from there");
-    steward.database.stop().await;
-}
-
-/// A wrapping service that nobody reaches.
-struct Unreachable;
-
-impl shared::jose::KeyWrap for Unreachable {
-    fn wrap<'a>(&'a self, _: &'a [u8], _: shared::jose::WrapContext<'a>) -> shared::jose::Wrapping<'a> {
-        Box::pin(async { Err(shared::jose::WrapError::Unavailable) })
+    let shown = admin.get("/admin/v1/policy").await;
+    let tag = shown.header("etag").to_owned();
+    let policy = json!({"resources": [{"resource": "https://mcp.example/mcp", "name": "Notes"}]});
+    let put = admin.send("PUT", "/admin/v1/policy", Some(&policy), &[("if-match", &tag)]).await;
+    put.assert_status(200);
+    admin.get("/admin/v1/policy/history").await.assert_status(200);
+    admin.post("/admin/v1/policy/rollback", json!({"version": 1})).await.assert_status(200);
+    for usage in ["sig", "seal"] {
+        admin.post("/admin/v1/keys/rotate", json!({"usage": usage})).await.assert_status(200);
     }
-
-    fn unwrap<'a>(&'a self, _: &'a [u8], _: shared::jose::WrapContext<'a>) -> shared::jose::Wrapping<'a> {
-        Box::pin(async { Err(shared::jose::WrapError::Unavailable) })
-    }
-}
-
-#[tokio::test]
-async fn the_steward_uses_the_rights_that_it_names() {
-    let steward = Steward::new(Some(a_policy("Notes"))).await;
-    let mut used = BTreeSet::new();
-    // A year of rotations: keys come and go.
-    for _ in 0..53 {
-        steward.run().await;
-        used.extend(steward.calls.take_rights());
-        steward.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
-    }
-    assert_eq!(as_named(used, "test-"), declared(steward::PERMISSIONS));
-    steward.database.stop().await;
+    admin.post("/admin/v1/audit/anchors", json!({})).await.assert_status(200);
+    assert_eq!(admin.get("/admin/v1/audit/verify").await.assert_status(200).json()["intact"], true);
+    assert_eq!(as_named(instance.calls.take_rights(), "test-"), declared(admin::PERMISSIONS));
 }

@@ -31,6 +31,7 @@ mod refresh;
 mod refusals;
 mod register;
 mod revocation;
+mod steward;
 mod tidy;
 mod token;
 mod tools;

@@ -26,7 +26,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::table::{
+    AUDIT, DOCUMENTS, GRANTS, GRANTS_BY_SUBJECT, GRANTS_BY_TOOL, KEYS, POLICY, Permission, REGISTRATIONS,
+    REGISTRATIONS_BY_TOOL, Right, TOOLS,
+};
 use shared::aws::{
     AuditStore, Governing, GrantStore, KeyStore, Keyring, PolicyStore, RegistrationStore, ToolStore,
 };
@@ -90,11 +93,29 @@ pub struct App {
 pub const PERMISSIONS: &[Permission] = &[
     (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::Scan, Right::UpdateItem]),
-    (GRANTS, &[Right::BatchGetItem, Right::GetItem, Right::Query, Right::UpdateItem]),
+    (
+        GRANTS,
+        &[
+            Right::BatchGetItem,
+            Right::GetItem,
+            Right::Query(GRANTS_BY_SUBJECT),
+            Right::Query(GRANTS_BY_TOOL),
+            Right::UpdateItem,
+        ],
+    ),
     (KEYS, &[Right::DeleteItem, Right::PutItem, Right::Scan]),
     (POLICY, &[Right::BatchGetItem, Right::GetItem, Right::PutItem]),
-    (REGISTRATIONS, &[Right::DeleteItem, Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
-    (TOOLS, &[Right::GetItem, Right::PutItem, Right::Scan, Right::UpdateItem]),
+    (
+        REGISTRATIONS,
+        &[
+            Right::DeleteItem,
+            Right::GetItem,
+            Right::PutItem,
+            Right::Query(REGISTRATIONS_BY_TOOL),
+            Right::UpdateItem,
+        ],
+    ),
+    (TOOLS, &[Right::ConditionCheckItem, Right::GetItem, Right::PutItem, Right::Scan, Right::UpdateItem]),
 ];
 
 /// Routes of this function: (method, path). Compared with the watch router, the template, and the OpenAPI

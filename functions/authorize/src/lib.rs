@@ -29,7 +29,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use shared::aws::table::{AUDIT, DOCUMENTS, GRANTS, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS};
+use shared::aws::table::{
+    AUDIT, DOCUMENTS, GRANTS, GRANTS_BY_SUBJECT, KEYS, POLICY, Permission, REGISTRATIONS, Right, TOOLS,
+};
 use shared::aws::{AuditStore, GrantStore, Keyring, PolicyStore, RecordReader, RegistrationStore, ToolStore};
 use shared::clock::Clock;
 use shared::http::cookie::Cookies;
@@ -80,7 +82,7 @@ impl App {
 pub const PERMISSIONS: &[Permission] = &[
     (AUDIT, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),
     (DOCUMENTS, &[Right::BatchGetItem, Right::GetItem, Right::PutItem, Right::UpdateItem]),
-    (GRANTS, &[Right::GetItem, Right::PutItem, Right::Query, Right::UpdateItem]),
+    (GRANTS, &[Right::GetItem, Right::PutItem, Right::Query(GRANTS_BY_SUBJECT), Right::UpdateItem]),
     (KEYS, &[Right::Scan]),
     (POLICY, &[Right::GetItem]),
     (REGISTRATIONS, &[Right::BatchGetItem, Right::PutItem, Right::UpdateItem]),

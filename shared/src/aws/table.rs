@@ -103,14 +103,16 @@ pub const DEFAULT_PREFIX: &str = "nameplate-";
 pub enum Right {
     /// Reads items by their keys, several at a time.
     BatchGetItem,
+    /// Makes a transaction depend on an item that it does not change.
+    ConditionCheckItem,
     /// Removes an item.
     DeleteItem,
     /// Reads an item by its key.
     GetItem,
     /// Writes an item, alone or in a transaction.
     PutItem,
-    /// Reads an index or the items of a key.
-    Query,
+    /// Reads this index, which has a name of its own to IAM.
+    Query(&'static str),
     /// Reads everything, page by page.
     Scan,
     /// Changes an item, alone or in a transaction.
@@ -122,12 +124,27 @@ impl Right {
     pub const fn action(self) -> &'static str {
         match self {
             Self::BatchGetItem => "dynamodb:BatchGetItem",
+            Self::ConditionCheckItem => "dynamodb:ConditionCheckItem",
             Self::DeleteItem => "dynamodb:DeleteItem",
             Self::GetItem => "dynamodb:GetItem",
             Self::PutItem => "dynamodb:PutItem",
-            Self::Query => "dynamodb:Query",
+            Self::Query(_) => "dynamodb:Query",
             Self::Scan => "dynamodb:Scan",
             Self::UpdateItem => "dynamodb:UpdateItem",
+        }
+    }
+
+    /// What it is a right to, as IAM names it after the table: the table itself, or one of its indexes.
+    pub fn resource(self, table: &str) -> String {
+        match self {
+            Self::Query(index) => format!("{table}/index/{index}"),
+            Self::BatchGetItem
+            | Self::ConditionCheckItem
+            | Self::DeleteItem
+            | Self::GetItem
+            | Self::PutItem
+            | Self::Scan
+            | Self::UpdateItem => table.to_owned(),
         }
     }
 }

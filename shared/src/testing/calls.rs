@@ -30,7 +30,8 @@ impl Calls {
         self.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
-    /// The rights that was sent since the last time this was asked takes: (action, full table name).
+    /// The rights that was sent since the last time this was asked takes: (action, full name of the table or
+    /// index, as `table/index/name`).
     pub fn take_rights(&self) -> BTreeSet<(String, String)> {
         self.take_calls().iter().flat_map(rights).collect()
     }
@@ -45,7 +46,9 @@ fn rights(call: &Call) -> Vec<(String, String)> {
     let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let right = |operation: &str, table: &str| (format!("dynamodb:{operation}"), table.to_owned());
     if let Some(table) = body.get("TableName").and_then(Value::as_str) {
-        return vec![right(&call.operation, table)];
+        let index = body.get("IndexName").and_then(Value::as_str);
+        let resource = index.map_or_else(|| table.to_owned(), |index| format!("{table}/index/{index}"));
+        return vec![right(&call.operation, &resource)];
     }
     if let Some(tables) = body.get("RequestItems").and_then(Value::as_object) {
         return tables.keys().map(|table| right(&call.operation, table)).collect();
@@ -54,10 +57,7 @@ fn rights(call: &Call) -> Vec<(String, String)> {
     parts
         .filter_map(Value::as_object)
         .flatten()
-        .filter_map(|(part, item)| {
-            let operation = if part == "ConditionCheck" { part.clone() } else { format!("{part}Item") };
-            Some(right(&operation, item.get("TableName")?.as_str()?))
-        })
+        .filter_map(|(part, item)| Some(right(&format!("{part}Item"), item.get("TableName")?.as_str()?)))
         .collect()
 }
 
