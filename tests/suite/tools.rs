@@ -363,7 +363,7 @@ async fn a_pre_registered_url_is_looked_up_and_not_fetched() {
         let current = policies.current(world.clock.as_ref()).await.unwrap();
         (current.policy.clone(), current.version)
     };
-    policy.metadata_documents.mode = DocumentMode::Off;
+    policy.documents.mode = DocumentMode::Off;
     assert!(policies.replace(version, &policy, "an administrator", world.clock.now()).await.unwrap());
     browser.get(&Request::default().path()).await.assert_page(200);
 
