@@ -79,21 +79,23 @@ impl Proof {
             return Err(DpopError::Several);
         }
         let object = Unverified::read(value.to_str().map_err(|_| JwsError::Form)?)?;
-        if !object.header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")) {
-            return Err(DpopError::Type);
-        }
-        let key = object.header.jwk.as_ref().ok_or(DpopError::Key)?;
-        if key.as_object().is_none_or(is_private_key) {
-            return Err(DpopError::Key);
-        }
-        let key = Jwk::deserialize(key).map_err(|_| DpopError::Key)?;
+        let key = key(&object)?;
         object.verify(&key)?;
-        let claims: Claims = object.unverified_claims()?;
         // The URL is that of the configuration: `Host` and forwarding headers are a stranger's (DPO-06).
-        if claims.htm != "POST" || !same_target(&claims.htu, &app.issuer.url(path)) {
+        Self::check(&object, &key, &app.issuer.url(path), app.clock.now()).map(Some)
+    }
+
+    /// Checks what a proof, whose signature was verified with `key`, says about a request to `url`.
+    pub(crate) fn check(
+        object: &Unverified<'_>,
+        key: &Jwk,
+        url: &str,
+        now: Timestamp,
+    ) -> Result<Self, DpopError> {
+        let claims: Claims = object.unverified_claims()?;
+        if claims.htm != "POST" || !same_target(&claims.htu, url) {
             return Err(DpopError::Target);
         }
-        let now = app.clock.now();
         let iat = crate::jws::instant(claims.iat).ok_or(DpopError::Age)?;
         if iat > now.plus(SKEW) || now.since(iat) > AGE_MAX {
             return Err(DpopError::Age);
@@ -102,7 +104,7 @@ impl Proof {
             return Err(DpopError::Jti);
         }
         let jkt = key.thumbprint(ThumbprintHash::SHA256).map_err(|_| DpopError::Key)?;
-        Ok(Some(Self { jkt, jti: claims.jti, until: iat.plus(AGE_MAX).plus(SKEW) }))
+        Ok(Self { jkt, jti: claims.jti, until: iat.plus(AGE_MAX).plus(SKEW) })
     }
 
     /// Spends the proof. Call it once the request is known to come from a client of ours: a stranger must
@@ -114,6 +116,18 @@ impl Proof {
             Spent::Again => Err(DpopError::Replayed.into()),
         }
     }
+}
+
+/// The public key in the header of a proof.
+pub(crate) fn key(object: &Unverified<'_>) -> Result<Jwk, DpopError> {
+    if !object.header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")) {
+        return Err(DpopError::Type);
+    }
+    let key = object.header.jwk.as_ref().ok_or(DpopError::Key)?;
+    if key.as_object().is_none_or(is_private_key) {
+        return Err(DpopError::Key);
+    }
+    Jwk::deserialize(key).map_err(|_| DpopError::Key)
 }
 
 /// Checks a verified proof, or its absence, against what the grant is bound to.

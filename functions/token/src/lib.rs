@@ -4,6 +4,8 @@ mod client_auth;
 mod code;
 mod dpop;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod governance;
 mod introspect;
 mod issue;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use shared::aws::Spent;
+use shared::client::registration::Compatibility;
 use shared::clock::Timestamp;
+use shared::oauth::Issuer;
 use shared::oauth::server_metadata::path;
 
 use super::{ClientError, OnRecord};
@@ -83,7 +85,7 @@ impl Audience {
 }
 
 /// Who an assertion claims to come from.
-pub(super) fn unverified_subject(assertion: &str) -> Result<String, ClientError> {
+pub(crate) fn unverified_subject(assertion: &str) -> Result<String, ClientError> {
     #[derive(Deserialize)]
     struct Subject {
         sub: String,
@@ -101,7 +103,7 @@ pub(super) async fn verify(
 ) -> Result<(), TokenError> {
     let object = Unverified::read(assertion)?;
     let now = app.clock.now();
-    let spend = check(app, client_id, &object, record, now)?;
+    let spend = check(&app.issuer, client_id, &object, record.compatibility, now)?;
     // Everything that costs nothing was checked, so that a useless assertion causes no fetch of keys.
     let keys = record.keys.find(app, client_id, object.header.kid.as_deref()).await?;
     let found = candidates(keys.as_json(), &object);
@@ -122,27 +124,28 @@ pub(super) async fn verify(
 }
 
 /// What must be remembered of an assertion.
-struct Spend {
-    jti: String,
-    until: Timestamp,
+pub(crate) struct Spend {
+    pub(crate) jti: String,
+    pub(crate) until: Timestamp,
 }
 
-fn check(
-    app: &App,
+/// Checks everything but the signature.
+pub(crate) fn check(
+    issuer: &Issuer,
     client_id: &str,
     object: &Unverified<'_>,
-    record: &OnRecord<'_>,
+    compatibility: Compatibility,
     now: Timestamp,
 ) -> Result<Spend, AssertionError> {
-    check_type(object.header.typ.as_deref(), record)?;
+    check_type(object.header.typ.as_deref(), compatibility)?;
     let claims: Claims = object.unverified_claims()?;
     if claims.iss != client_id || claims.sub != client_id {
         return Err(AssertionError::Subject);
     }
     let audience = claims.aud.sole().ok_or(AssertionError::Audience)?;
     let own_endpoint =
-        record.compatibility.nonconformant_assertion_audience && audience == app.issuer.url(path::TOKEN);
-    if audience != app.issuer.as_str() && !own_endpoint {
+        compatibility.nonconformant_assertion_audience && audience == issuer.url(path::TOKEN);
+    if audience != issuer.as_str() && !own_endpoint {
         return Err(AssertionError::Audience);
     }
     let exp = instant(claims.exp).ok_or(AssertionError::Expired)?;
@@ -164,8 +167,8 @@ fn check(
 
 /// CAU-10, RFC 8725 §3.11: a token made for another protocol is none of ours, and an untyped one is
 /// accepted because RFC 10070 advises so, unless an administrator asked for more.
-fn check_type(typ: Option<&str>, record: &OnRecord<'_>) -> Result<(), AssertionError> {
-    let required = record.compatibility.require_assertion_type;
+fn check_type(typ: Option<&str>, compatibility: Compatibility) -> Result<(), AssertionError> {
+    let required = compatibility.require_assertion_type;
     let Some(typ) = typ else { return if required { Err(AssertionError::Type) } else { Ok(()) } };
     let typ = typ.to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);

@@ -4,7 +4,7 @@
 //! from and what it offers as proof, without asking anybody; [`authenticate`] checks the proof once a
 //! genuine credential or a registration has shown that the client exists (invariant 1).
 
-mod assertion;
+pub(crate) mod assertion;
 mod failures;
 mod source;
 
@@ -232,7 +232,7 @@ async fn is_good(app: &App, presented: &Presented, secret: &Secret, secrets: Sec
 }
 
 /// Reads the `Authorization` header (RFC 6749 §2.3.1): identifier and secret are form-encoded inside.
-fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret)>, ClientError> {
+pub(crate) fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret)>, ClientError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
