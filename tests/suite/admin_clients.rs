@@ -186,3 +186,26 @@ async fn a_merged_tools_people_count_with_the_tool_it_became_part_of() {
     let shown = admin.get(&format!("/admin/v1/tools/{into}")).await.json();
     assert_eq!(census(shown), (json!(0), json!(0)));
 }
+
+/// Invariant 4: disabling is one write, however many grants there are, and so are revoking and rotating.
+#[tokio::test]
+async fn disabling_costs_the_same_with_one_grant_and_with_many() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let admin = Administrator::new(&world, &instance);
+    let mut costs = Vec::new();
+    for people in [1, 30] {
+        for number in 0..people {
+            Browser::signed_in(&instance, &format!("user{number}")).await.tokens().await;
+        }
+        let tool = tool_id(&admin).await;
+        // The trail's chain and the policy are at hand.
+        admin.post(&format!("/admin/v1/tools/{tool}/enable"), json!({})).await.assert_status(200);
+        instance.calls.take();
+        admin.post(&format!("/admin/v1/tools/{tool}/disable"), json!({})).await.assert_status(200);
+        costs.push(instance.calls.take());
+        admin.post(&format!("/admin/v1/tools/{tool}/enable"), json!({})).await.assert_status(200);
+    }
+    assert_eq!(costs[0], ["GetItem", "TransactWriteItems"]);
+    assert_eq!(costs[0], costs[1]);
+}

@@ -5,6 +5,7 @@
 mod admin;
 mod admin_clients;
 mod admin_documents;
+mod admin_policy;
 mod audit;
 mod authorize;
 mod budgets;

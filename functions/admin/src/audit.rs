@@ -125,13 +125,13 @@ impl Query {
 type Chain = (u8, u64, Vec<(Content, Entry)>);
 
 /// The entries of all chains, the newest first, read chain by chain from their ends.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     app: &'a App,
     chains: Vec<Chain>,
 }
 
 impl<'a> Walk<'a> {
-    async fn begin(app: &'a App, next: Option<Vec<(u8, u64)>>) -> Result<Self, AdminError> {
+    pub(crate) async fn begin(app: &'a App, next: Option<Vec<(u8, u64)>>) -> Result<Self, AdminError> {
         let next = match next {
             Some(next) => next,
             None => {
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<Option<(Content, Entry)>, AdminError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<(Content, Entry)>, AdminError> {
         self.fill().await?;
         let newest = self
             .chains

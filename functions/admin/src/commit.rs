@@ -147,6 +147,12 @@ impl Changing {
         }
     }
 
+    /// Refuses a caller who does not say what they have seen: for what is replaced as a whole.
+    pub(crate) fn must_say_what_was_seen(&self) -> Result<(), AdminError> {
+        let missing = "If-Match is missing: give the ETag of what you have seen";
+        self.seen.map(drop).ok_or_else(|| AdminError::Malformed(missing.to_owned()))
+    }
+
     /// An event of this caller.
     pub(crate) fn event(&self, now: Timestamp, kind: Kind, target: &str) -> Event {
         Event::new(now, kind, self.acting.actor(), target)

@@ -8,6 +8,7 @@ mod caller;
 mod catalogue;
 mod commit;
 mod documents;
+mod forecast;
 mod grants;
 mod inspection;
 mod keys;
@@ -139,6 +140,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/admin/v1/openapi.json"),
     ("GET", "/admin/v1/policy"),
     ("PUT", "/admin/v1/policy"),
+    ("POST", "/admin/v1/policy/dry-run"),
     ("GET", "/admin/v1/policy/history"),
     ("GET", "/admin/v1/policy/history/{version}"),
     ("POST", "/admin/v1/policy/rollback"),
@@ -189,6 +191,7 @@ pub fn router(app: App) -> Router {
         .route("/admin/v1/keys/rotate", post(keys::rotate))
         .route("/admin/v1/openapi.json", get(openapi::serve))
         .route("/admin/v1/policy", get(policy::show).put(policy::replace))
+        .route("/admin/v1/policy/dry-run", post(forecast::dry_run))
         .route("/admin/v1/policy/history", get(policy::history))
         .route("/admin/v1/policy/history/{version}", get(policy::earlier))
         .route("/admin/v1/policy/rollback", post(policy::roll_back))

@@ -11,7 +11,9 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::caller::Acting;
 use crate::problem::{AdminError, Problem};
-use crate::{App, audit, documents, grants, keys, listing, policy, registrations, report, rotation, tools};
+use crate::{
+    App, audit, documents, forecast, grants, keys, listing, policy, registrations, report, rotation, tools,
+};
 
 /// Who asks, and what they may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,6 +74,7 @@ pub(crate) async fn serve(_acting: Acting) -> Response {
         policy::earlier,
         policy::roll_back,
         policy::validate,
+        forecast::dry_run,
         policy::resources,
         registrations::show,
         registrations::add,

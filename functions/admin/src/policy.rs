@@ -69,7 +69,7 @@ fn view(version: u64, policy: &Policy) -> PolicyView {
     PolicyView { version, policy: serde_json::to_value(policy).unwrap_or_default() }
 }
 
-fn parse(body: &[u8]) -> Result<Policy, AdminError> {
+pub(crate) fn parse(body: &[u8]) -> Result<Policy, AdminError> {
     let text =
         std::str::from_utf8(body).map_err(|_| AdminError::Malformed("the body is not UTF-8".to_owned()))?;
     Ok(Policy::from_json(text)?)
@@ -108,6 +108,7 @@ pub(crate) async fn replace(
     body: Bytes,
 ) -> Result<Response, AdminError> {
     changing.acting.must_be(Role::Owner)?;
+    changing.must_say_what_was_seen()?;
     let policy = parse(&body)?;
     app.policies.forget_copy();
     let current = app.policies.current(app.clock.as_ref()).await?.version;
