@@ -119,10 +119,18 @@ fn every_requirement_has_a_test_or_a_reason_and_not_both() {
     assert!(reasons.iter().all(|(_, reason)| reason.len() > 20));
     let explained: BTreeSet<String> = reasons.iter().map(|(requirement, _)| requirement.clone()).collect();
     assert_eq!(explained.len(), reasons.len(), "each once");
-    assert_eq!(proved.intersection(&explained).collect::<Vec<_>>(), Vec::<&String>::new(), "proved after all");
+    assert_eq!(
+        proved.intersection(&explained).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "proved after all"
+    );
     let named: BTreeSet<&str> = proved.union(&explained).map(String::as_str).collect();
     let all: BTreeSet<&str> = known.lines().collect();
-    assert_eq!(all.difference(&named).collect::<Vec<_>>(), Vec::<&&str>::new(), "neither proved nor explained");
+    assert_eq!(
+        all.difference(&named).collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "neither proved nor explained"
+    );
     assert_eq!(named.difference(&all).collect::<Vec<_>>(), Vec::<&&str>::new(), "no requirement");
 }
 

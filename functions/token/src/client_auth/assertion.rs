@@ -143,8 +143,7 @@ pub(crate) fn check(
         return Err(AssertionError::Subject);
     }
     let audience = claims.aud.sole().ok_or(AssertionError::Audience)?;
-    let own_endpoint =
-        compatibility.nonconformant_assertion_audience && audience == issuer.url(path::TOKEN);
+    let own_endpoint = compatibility.nonconformant_assertion_audience && audience == issuer.url(path::TOKEN);
     if audience != issuer.as_str() && !own_endpoint {
         return Err(AssertionError::Audience);
     }
