@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::aws::table::{Permission, TABLES};
-use tests::{Administrator, Browser, CLIENT_ID, Request, Tokens, World, form, token_request};
+use tests::{Administrator, Browser, CLIENT_ID, Request, Tokens, World, document, form, token_request};
 
 use crate::tidy::root;
 
@@ -217,7 +217,11 @@ fn each_role_allows_what_its_function_does_and_nothing_else() {
             "authorize" | "token" => {
                 pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("lambda:InvokeFunction", "fetch.Arn")])
             }
-            "admin" => pairs(&[("kms:Decrypt", "WrappingKey.Arn"), ("kms:Encrypt", "WrappingKey.Arn")]),
+            "admin" => pairs(&[
+                ("kms:Decrypt", "WrappingKey.Arn"),
+                ("kms:Encrypt", "WrappingKey.Arn"),
+                ("lambda:InvokeFunction", "fetch.Arn"),
+            ]),
             "register" => pairs(&[("kms:Decrypt", "WrappingKey.Arn")]),
             "steward" => pairs(&[("kms:Encrypt", "WrappingKey.Arn")]),
             _ => BTreeSet::new(),
@@ -363,6 +367,14 @@ async fn administration_uses_the_rights_that_it_names() {
     browser.tokens().await;
     let admin = Administrator::new(&world, &instance);
     instance.calls.take_rights();
+
+    let renamed = document(CLIENT_ID).replace("Example Agent", "Renamed");
+    world.fetcher.answer(CLIENT_ID, &renamed, None);
+    let refresh = json!({"client_id": CLIENT_ID});
+    admin.post("/admin/v1/documents/refresh", refresh).await.assert_status(200);
+    admin.get("/admin/v1/documents").await.assert_status(200);
+    let client_id = form(&[("client_id", CLIENT_ID)]);
+    admin.get(&format!("/admin/v1/documents/history?{client_id}")).await.assert_status(200);
 
     let listed = admin.get("/admin/v1/tools?q=example").await.assert_status(200).json();
     let tool = listed["tools"][0]["id"].as_str().unwrap().to_owned();

@@ -365,7 +365,7 @@ async fn a_pre_registered_url_is_looked_up_and_not_fetched() {
     };
     policy.documents.mode = DocumentMode::Off;
     assert!(policies.replace(version, &policy, "an administrator", world.clock.now()).await.unwrap());
-    browser.get(&Request::default().path()).await.assert_page(200);
+    browser.get(&Request::default().with("prompt", "consent").path()).await.assert_page(200);
 
     // T15, REG-09: once the registration is gone, the client is told so.
     RegistrationStore::new(instance.tables.clone())
