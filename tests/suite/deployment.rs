@@ -369,6 +369,7 @@ async fn administration_uses_the_rights_that_it_names() {
     instance.calls.take_rights();
 
     let renamed = document(CLIENT_ID).replace("Example Agent", "Renamed");
+    world.clock.advance(Duration::from_secs(3600));
     world.fetcher.answer(CLIENT_ID, &renamed, None);
     let refresh = json!({"client_id": CLIENT_ID});
     admin.post("/admin/v1/documents/refresh", refresh).await.assert_status(200);
