@@ -118,8 +118,8 @@ async fn of_twenty_redemptions_at_two_processes_one_wins() {
     for _ in 0..5 {
         let code = browser.authorize(&request(&id).with("prompt", "consent")).await;
         let mut attempts = JoinSet::new();
-        for process in fleet.processes.iter().cycle().take(20).cloned() {
-            let (code, id) = (code.clone(), id.clone());
+        for process in fleet.processes.iter().cycle().take(20) {
+            let (process, code, id) = (process.clone(), code.clone(), id.clone());
             attempts.spawn(async move { token_request(&process, &code, &[("client_id", &id)]).await });
         }
         let mut won = 0;
@@ -143,8 +143,8 @@ async fn twenty_refreshes_at_two_processes_have_one_successor() {
     let mut held = tokens(&mut Browser::signed_in(&fleet.processes[0], "ada").await, &id).await;
     for _ in 0..5 {
         let mut attempts = JoinSet::new();
-        for process in fleet.processes.iter().cycle().take(20).cloned() {
-            let (held, id) = (held.clone(), id.clone());
+        for process in fleet.processes.iter().cycle().take(20) {
+            let (process, held, id) = (process.clone(), held.clone(), id.clone());
             attempts.spawn(async move { held.refresh(&process, &id).await });
         }
         let (mut told, mut successors) = (0, BTreeSet::new());

@@ -20,7 +20,7 @@ async fn visit(browser: &Browser, path: &str, language: &str) -> Answer {
 }
 
 fn title(page: &Answer) -> String {
-    let (_, rest) = page.body.split_once("<h1>").expect(&page.body);
+    let (_, rest) = page.body.split_once("<h1>").unwrap_or_else(|| panic!("no heading in {}", page.body));
     rest.split("</h1>").next().unwrap().trim().to_owned()
 }
 
