@@ -1,6 +1,6 @@
 # One word for each thing that is done often; each is one command that also works by itself.
 
-.PHONY: run demo test check interop pages ci tools validate build deploy watch bench load
+.PHONY: run demo test check interop pages fuzz ci tools validate build deploy watch bench load
 
 run: ## the server on http://127.0.0.1:9000, data in memory
 	cargo run -p local
@@ -19,6 +19,10 @@ interop: ## real MCP clients
 
 pages: ## pictures of every page, into docs/pages
 	tests/browser/run --pages
+
+SECONDS_EACH ?= 3600
+fuzz: ## every parser of what strangers send, SECONDS_EACH (an hour) each
+	fuzz/run $(SECONDS_EACH)
 
 ci: ## all of it
 	.ci/run

@@ -92,3 +92,24 @@ async fn a_query_with_characters_that_no_query_may_have_is_answered() {
     assert_eq!(query, r"response_type=code&state=%22%3C%3E|^`{}\");
     send(&instance, "authorize_odd_characters").await.assert_page(400);
 }
+
+/// FM062: a body that is not the base64 it is said to be, a path and a domain that make no URL.
+#[tokio::test]
+async fn an_event_that_only_a_broken_gateway_sends_is_refused_and_nothing_panics() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let changed = |change: fn(&mut serde_json::Value)| {
+        let path = root().join("tests/fixtures/events/token_base64.json");
+        let mut event = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        change(&mut event);
+        let event = serde_json::from_value(event).unwrap();
+        let request: lambda_http::Request = shared::lambda::from_gateway(event).into();
+        instance.send(request.map(|body| Body::from(body.to_vec())))
+    };
+    let body = changed(|event| event["body"] = "Z3Jhb:RfdHlw".into()).await;
+    body.assert_status(400);
+    assert_eq!(body.error(), "invalid_request");
+    changed(|event| event["rawPath"] = ":token".into()).await.assert_status(404);
+    let domain = changed(|event| event["requestContext"]["domainName"] = "a b:c".into()).await;
+    assert_eq!(domain.error(), "invalid_grant", "the domain is of no consequence");
+}
