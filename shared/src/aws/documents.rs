@@ -255,18 +255,9 @@ impl DocumentStore {
     where
         L: for<'de> Deserialize<'de>,
     {
-        let answer = self
-            .dynamodb
-            .client
-            .get_item()
-            .table_name(self.dynamodb.name(DOCUMENTS))
-            .key(DOCUMENTS.key, text(&key.id()))
-            // A version that was held or pinned a moment ago must not be missed.
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        answer.item.map_or_else(|| Ok(Shared::default()), |item| shared(key, item))
+        // A version that was held or pinned a moment ago must not be missed.
+        let item = self.dynamodb.get(DOCUMENTS, &key.id()).await?;
+        item.map_or_else(|| Ok(Shared::default()), |item| shared(key, item))
     }
 
     /// Takes the lease of `key` under `mark` until `until`, unless somebody has it, a back-off holds, or

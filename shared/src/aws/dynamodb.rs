@@ -102,6 +102,16 @@ impl DynamoDb {
         &self.client
     }
 
+    /// The item of `key`, strongly consistent, because somebody is about to rely on it (FM020).
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read; `Ok(None)` means that it is not there.
+    pub(super) async fn get(&self, table: Table, key: &str) -> Result<Option<Attributes>, StoreError> {
+        let request = self.client.get_item().table_name(self.name(table)).key(table.key, text(key));
+        let answer = request.consistent_read(true).send().await.map_err(StoreError::from_sdk)?;
+        Ok(answer.item)
+    }
+
     /// The items of `keys`, each key given once, with their tables, in no order; [`BATCH_KEYS_MAX`] to a round trip. What is not there is left out; what the database did not get to is never taken for that.
     ///
     /// # Errors

@@ -78,17 +78,8 @@ impl GrantStore {
     /// # Errors
     /// [`StoreError`] if the grant cannot be read or is not understood.
     pub async fn read(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        let answer = self
-            .dynamodb
-            .client
-            .get_item()
-            .table_name(self.dynamodb.name(GRANTS))
-            .key(GRANTS.key, key(id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        answer.item.map(grant).transpose()
+        let item = self.dynamodb.get(GRANTS, &id.to_string()).await?;
+        item.map(grant).transpose()
     }
 
     /// Stores an approved grant, once per flow: to be committed with its record. Whether a commit that found
@@ -114,17 +105,8 @@ impl GrantStore {
     /// # Errors
     /// [`StoreError`] if it cannot be read or is not understood.
     pub async fn answered(&self, id: GrantId, mark: &str) -> Result<Option<Approval>, StoreError> {
-        let answer = self
-            .dynamodb
-            .client
-            .get_item()
-            .table_name(self.dynamodb.name(GRANTS))
-            .key(GRANTS.key, key(id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        Ok(match answer.item {
+        let item = self.dynamodb.get(GRANTS, &id.to_string()).await?;
+        Ok(match item {
             Some(existing) if has_mark(&existing, mark) => Some(Approval::Stored),
             Some(existing) => Some(Approval::AlreadyAnswered(Box::new(grant(existing)?))),
             None => None,

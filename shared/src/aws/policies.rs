@@ -99,17 +99,7 @@ impl PolicyStore {
     }
 
     async fn item(&self, id: &str) -> Result<Option<Attributes>, StoreError> {
-        let answer = self
-            .dynamodb
-            .client
-            .get_item()
-            .table_name(self.dynamodb.name(POLICY))
-            .key(POLICY.key, text(id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        Ok(answer.item)
+        self.dynamodb.get(POLICY, id).await
     }
 
     /// Replaces the policy if `current` is still the version in force; the new version is `current + 1`, put

@@ -47,17 +47,8 @@ impl RegistrationStore {
     /// # Errors
     /// [`StoreError`] if it cannot be read or is not understood.
     pub async fn read(&self, client_id: &ClientId) -> Result<Option<Registration>, StoreError> {
-        let answer = self
-            .dynamodb
-            .client
-            .get_item()
-            .table_name(self.dynamodb.name(REGISTRATIONS))
-            .key(REGISTRATIONS.key, text(&key(client_id.as_str())))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        answer.item.map(|item| registration(item, client_id.as_str())).transpose()
+        let item = self.dynamodb.get(REGISTRATIONS, &key(client_id.as_str())).await?;
+        item.map(|item| registration(item, client_id.as_str())).transpose()
     }
 
     /// Adds a registration, unless its client identifier has one. One that has ended is replaced.

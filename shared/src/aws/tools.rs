@@ -76,17 +76,8 @@ impl ToolStore {
     /// # Errors
     /// [`StoreError`] if it cannot be read or is not understood.
     pub async fn read(&self, id: &ToolId) -> Result<Option<Tool>, StoreError> {
-        let answer = self
-            .dynamodb
-            .client
-            .get_item()
-            .table_name(self.dynamodb.name(TOOLS))
-            .key(TOOLS.key, text(id.as_str()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(StoreError::from_sdk)?;
-        answer.item.map(tool).transpose()
+        let item = self.dynamodb.get(TOOLS, id.as_str()).await?;
+        item.map(tool).transpose()
     }
 
     /// Brings in a tool that has no registration yet.
