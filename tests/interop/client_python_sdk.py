@@ -9,10 +9,9 @@ import asyncio
 import json
 import os
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl
 
+from callback import Callback
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
@@ -39,34 +38,9 @@ class Memory:
         self.client = client_info
 
 
-class Callback:
-    """The loopback listener to which the browser comes back."""
-
-    def __init__(self):
-        self.queries: list[str] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.queries.append(urlsplit(self.path).query)
-                body = b"You can close this window."
-                self.send_response(200)
-                self.send_header("content-type", "text/plain")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_port
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 async def main(config: dict) -> dict:
     callback = Callback()
-    redirect_uri = f"http://{config['redirect_host']}:{callback.port}/callback"
+    redirect_uri = callback.redirect_uri(config["redirect_host"])
     registered = config.get("client_information")
     storage = Memory(
         OAuthClientInformationFull.model_validate(registered | {"redirect_uris": [redirect_uri]})

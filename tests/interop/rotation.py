@@ -16,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Condition, Thread
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import jwt
 
 from browser import Browser
+from callback import Callback
 from world import send
 
 ROTATIONS = 3
@@ -96,21 +96,8 @@ class Verifier:
 
 def authorize(servers: Servers, user: str) -> str:
     """One person allows the client; its refresh token."""
-    answers = []
-
-    class Callback(BaseHTTPRequestHandler):
-        def do_GET(self):
-            answers.append(dict(parse_qsl(urlsplit(self.path).query)))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Callback)
-    Thread(target=server.serve_forever, daemon=True).start()
-    redirect_uri = f"http://127.0.0.1:{server.server_port}/callback"
+    callback = Callback()
+    redirect_uri = callback.redirect_uri()
     query = {
         "response_type": "code",
         "client_id": CLIENT_ID,
@@ -121,13 +108,11 @@ def authorize(servers: Servers, user: str) -> str:
         "code_challenge_method": "S256",
         "resource": RESOURCE,
     }
-    try:
+    with callback:
         Browser(user, "allow").open(f"{servers.urls[0]}/authorize?{urlencode(query)}")
-    finally:
-        server.shutdown()
     form = {
         "grant_type": "authorization_code",
-        "code": answers[0]["code"],
+        "code": callback.answers()[0]["code"],
         "code_verifier": VERIFIER,
         "client_id": CLIENT_ID,
         "redirect_uri": redirect_uri,

@@ -14,12 +14,11 @@ import sys
 import tempfile
 import time
 import traceback
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from browser import Browser
+from callback import Callback
 from world import SCOPE, SECRET, Documents, Exchange, Outcome, World, send
 
 SCENARIOS: list[tuple[str, object, str]] = []
@@ -575,24 +574,9 @@ class Tab(Browser):
 @scenario()
 def two_flows_run_side_by_side_in_one_browser(world: World):
     """AUT-22, TOK-10."""
-    answers = {}
-
-    class Callback(BaseHTTPRequestHandler):
-        def do_GET(self):
-            answer = dict(parse_qsl(urlsplit(self.path).query))
-            answers[answer["state"]] = answer
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Callback)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        redirect_uri = f"http://127.0.0.1:{server.server_port}/callback"
-        client_id = world.documents.url("claude-code")
+    client_id = world.documents.url("claude-code")
+    with Callback() as callback:
+        redirect_uri = callback.redirect_uri()
 
         def second_tab(first):
             tab = Tab(None)
@@ -600,8 +584,7 @@ def two_flows_run_side_by_side_in_one_browser(world: World):
             tab.open(authorization_url(world, client_id, redirect_uri, "second"))
 
         Tab(second_tab).open(authorization_url(world, client_id, redirect_uri, "first"))
-    finally:
-        server.shutdown()
+    answers = {answer["state"]: answer for answer in callback.answers()}
     same(list(answers), ["second", "first"], "answers, in order")
     for state, answer in answers.items():
         body = urlencode(
