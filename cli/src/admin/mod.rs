@@ -10,8 +10,8 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 pub use client::{ApiError, Client};
 pub use command::AdminCommand;
@@ -96,9 +96,13 @@ struct Session<'a, W> {
     out: &'a mut W,
 }
 
+/// What stays as it is in a path or query: the unreserved characters of RFC 3986 §2.3, and nothing else. A
+/// signature (AWS SigV4) covers this spelling, so `~`, which every tool's id has, must not be escaped.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// One part of a path or query.
 fn encode(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 fn query(pairs: &[(&str, Option<&str>)]) -> String {
@@ -407,4 +411,17 @@ fn run_import(
         write!(out, "{}", show::plan(&plan))?;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// AWS SigV4, "create a canonical request": only what RFC 3986 §2.3 reserves is escaped, once.
+    #[test]
+    fn a_tools_id_is_signed_as_it_is_sent() {
+        assert_eq!(encode("app.example.com~3kq-A_1"), "app.example.com~3kq-A_1");
+        assert_eq!(encode("https://a.example/c d+e%2f"), "https%3A%2F%2Fa.example%2Fc%20d%2Be%252f");
+        assert_eq!(query(&[("q", Some("é")), ("no", None)]), "?q=%C3%A9");
+    }
 }
