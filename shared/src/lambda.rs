@@ -27,7 +27,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use tower::ServiceBuilder;
-use url::Url;
 
 use crate::aws::{
     self, AuditStore, DocumentStore, DynamoDb, Governing, InvokeFetcher, KeyStore, Keyring, KmsWrap,
@@ -174,10 +173,10 @@ async fn with_source(mut request: Request) -> Request {
 const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
 /// Makes an event fit for the conversion that follows, which would panic over what a stranger can send: a
-/// query with characters that no query may have, or a host or scheme that make no URL. The host that
-/// counts is the gateway's own; no answer depends on what the client calls us. What only a broken gateway
-/// would send, a path or domain that make no URL or a body that is not the base64 it is said to be, is left
-/// out: the request is then refused for what it lacks (FM062).
+/// query with characters that no query may have, or a host or scheme that make no URL. No answer depends on
+/// what we are called, so the request gets a path and no host. What only a broken gateway would send, a path
+/// that makes no URL or a body that is not the base64 it is said to be, is left out: the request is then
+/// refused for what it lacks (FM062).
 pub fn from_gateway(mut event: ApiGatewayV2httpRequest) -> LambdaRequest {
     if let Some(query) = &mut event.raw_query_string {
         *query = utf8_percent_encode(query, NOT_IN_QUERY).to_string();
@@ -186,12 +185,8 @@ pub fn from_gateway(mut event: ApiGatewayV2httpRequest) -> LambdaRequest {
         event.body = event.body.filter(|body| STANDARD.decode(body).is_ok());
     }
     event.raw_path = event.raw_path.filter(|path| path.starts_with('/'));
-    let domain = &mut event.request_context.domain_name;
-    if domain.as_deref().is_some_and(|domain| Url::parse(&format!("https://{domain}/")).is_err()) {
-        *domain = None;
-    }
+    event.request_context.domain_name = None;
     event.headers.remove(HOST);
-    event.headers.remove("x-forwarded-proto");
     LambdaRequest::ApiGatewayV2(event)
 }
 

@@ -110,6 +110,11 @@ async fn an_event_that_only_a_broken_gateway_sends_is_refused_and_nothing_panics
     body.assert_status(400);
     assert_eq!(body.error(), "invalid_request");
     changed(|event| event["rawPath"] = ":token".into()).await.assert_status(404);
-    let domain = changed(|event| event["requestContext"]["domainName"] = "a b:c".into()).await;
-    assert_eq!(domain.error(), "invalid_grant", "the domain is of no consequence");
+    for change in [
+        (|event| event["requestContext"]["domainName"] = "a b:c".into()) as fn(&mut serde_json::Value),
+        |event| event["requestContext"]["domainName"] = "as.ex`mple".into(),
+        |event| event["headers"]["x-forwarded-proto"] = "a b".into(),
+    ] {
+        assert_eq!(changed(change).await.error(), "invalid_grant", "our name is of no consequence");
+    }
 }
